@@ -1,0 +1,49 @@
+// What the binding files share. Functions here check shapes and dtypes, allocate the result,
+// release the GIL and call the core: nothing else. Python code reaches them through ops.py, which
+// adds and removes the batch axis and turns tensors and VoxelGrids into arrays.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "mvd/bitgrid.hpp"
+#include "mvd/error.hpp"
+
+namespace mvd::bind {
+
+namespace py = pybind11;
+
+// Arrays are taken as they are: C order and the exact dtype, never converted behind one's back.
+template <typename T>
+using Array = py::array_t<T, py::array::c_style>;
+
+// Throws unless `array` has `dims` axes.
+inline void check_dims(const py::array& array, py::ssize_t dims, const char* name) {
+    if (array.ndim() != dims) {
+        throw Error(std::string(name) + ": expected " + std::to_string(dims) + " axes, found " +
+                    std::to_string(array.ndim()));
+    }
+}
+
+// The shape of a (B, X, Y, W) packed array whose grids are z voxels deep.
+inline GridShape packed_shape(const Array<Word>& packed, std::int64_t z, const char* name) {
+    check_dims(packed, 4, name);
+    const GridShape shape{packed.shape(0), packed.shape(1), packed.shape(2), z};
+    if (z < 0 || packed.shape(3) != shape.words()) {
+        throw Error(std::string(name) + ": expected " + std::to_string(words_per_line(z)) +
+                    " words a line for a depth of " + std::to_string(z) + ", found " +
+                    std::to_string(packed.shape(3)));
+    }
+    return shape;
+}
+
+inline Array<Word> new_packed(GridShape shape) {
+    return Array<Word>({shape.batch, shape.x, shape.y, shape.words()});
+}
+
+// One function a family of operations, each in its file; main.cpp calls them all.
+void bind_bitgrid(py::module_& module);
+
+}  // namespace mvd::bind

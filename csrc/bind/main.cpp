@@ -1,0 +1,9 @@
+#include "bind/bind.hpp"
+
+PYBIND11_MODULE(_core, module) {
+    namespace py = pybind11;
+    module.doc() = "The C++ core of mvd_toolkit: use it through mvd_toolkit.ops";
+    py::register_exception<mvd::Error>(module, "CoreError", PyExc_ValueError);
+    module.def("cuda_build", [] { return MVD_CUDA_SUMMARY; });
+    mvd::bind::bind_bitgrid(module);
+}

@@ -1,0 +1,129 @@
+"""`VoxelGrid`: bit-packed occupancy and its place in the world, the value that flows everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mvd_toolkit import _core
+from mvd_toolkit.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+WORD_BITS = 64
+
+Vector = tuple[float, float, float]
+
+
+def words_per_line(depth: int) -> int:
+    """Words that hold ``depth`` voxels of one line along z."""
+    return -(-depth // WORD_BITS)
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelGrid:
+    """Occupancy of a box of voxels, 64 voxels a word, and where the box lies in the world.
+
+    Voxel ``(i, j, k)`` spans ``origin + spacing * (i, j, k)`` to ``origin + spacing * (i + 1, ...)``.
+
+    Attributes:
+        packed: (X, Y, ceil(Z / 64)) uint64; bits past Z are zero.
+        shape: (X, Y, Z), voxels.
+        origin: world position of the outer corner of voxel (0, 0, 0).
+        spacing: edge of a voxel along each axis, world units.
+        coverage: (X, Y, Z) float32 in [0, 1], the occupied fraction of each voxel, where known
+            (coarse grids only).
+
+    Raises:
+        InputError: the arrays do not fit the shape, or the transform is not finite and positive.
+    """
+
+    packed: npt.NDArray[np.uint64]
+    shape: tuple[int, int, int]
+    origin: Vector = (0.0, 0.0, 0.0)
+    spacing: Vector = (1.0, 1.0, 1.0)
+    coverage: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        x, y, z = (int(n) for n in self.shape)
+        object.__setattr__(self, "shape", (x, y, z))
+        object.__setattr__(self, "origin", _vector("origin", self.origin))
+        object.__setattr__(self, "spacing", _vector("spacing", self.spacing))
+        expected = (x, y, words_per_line(z))
+        if self.packed.dtype != np.uint64 or self.packed.shape != expected:
+            raise InputError(
+                f"packed words of a {x}x{y}x{z} grid: expected uint64 of shape {expected}, "
+                f"found {self.packed.dtype} of shape {self.packed.shape}"
+            )
+        if min(self.spacing) <= 0:
+            raise InputError(f"spacing: expected three positive numbers, found {self.spacing}")
+        if self.coverage is not None and self.coverage.shape != (x, y, z):
+            raise InputError(
+                f"coverage: expected shape {(x, y, z)}, found {self.coverage.shape}"
+            )
+
+    @classmethod
+    def from_dense(
+        cls,
+        dense: npt.ArrayLike,
+        origin: Vector = (0.0, 0.0, 0.0),
+        spacing: Vector | float = 1.0,
+    ) -> VoxelGrid:
+        """Pack a (X, Y, Z) array; every non-zero voxel is occupied.
+
+        >>> VoxelGrid.from_dense(np.ones((2, 3, 4), bool)).count()
+        24
+        """
+        array = np.asarray(dense)
+        if array.ndim != 3:
+            raise InputError(f"grid: expected 3 axes (x, y, z), found shape {array.shape}")
+        if array.dtype != np.bool_:
+            array = array != 0
+        packed = _core.pack(np.ascontiguousarray(array)[None])[0]
+        if isinstance(spacing, (int, float)):
+            spacing = (float(spacing),) * 3
+        return cls(packed, (array.shape[0], array.shape[1], array.shape[2]), origin, spacing)
+
+    def dense(self) -> npt.NDArray[np.bool_]:
+        """The (X, Y, Z) boolean array. A byte a voxel: 1 GiB at 1024³."""
+        return _core.unpack(np.ascontiguousarray(self.packed)[None], self.shape[2])[0]
+
+    def to_torch(self, device: str | torch.device | None = None) -> torch.Tensor:
+        """The (X, Y, Z) boolean tensor."""
+        import torch
+
+        return torch.from_numpy(self.dense()).to(device)
+
+    def count(self) -> int:
+        """How many voxels are occupied."""
+        return int(np.bitwise_count(self.packed).sum(dtype=np.int64)) if self.packed.size else 0
+
+    def with_occupancy(
+        self, packed: npt.NDArray[np.uint64], shape: tuple[int, int, int], scale: float = 1.0
+    ) -> VoxelGrid:
+        """Other occupancy in the same place: voxels ``scale`` times finer, same origin."""
+        spacing = tuple(s / scale for s in self.spacing)
+        return replace(self, packed=packed, shape=shape, spacing=spacing, coverage=None)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, VoxelGrid):
+            return NotImplemented
+        return (
+            self.shape == other.shape
+            and self.origin == other.origin
+            and self.spacing == other.spacing
+            and bool(np.array_equal(self.packed, other.packed))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _vector(name: str, values: Any) -> Vector:
+    vector = tuple(float(v) for v in values)
+    if len(vector) != 3 or not np.isfinite(vector).all():
+        raise InputError(f"{name}: expected three finite numbers, found {values!r}")
+    return vector

@@ -1,0 +1,71 @@
+"""What a plugin declares: `BackboneSpec` and `PredictorSpec`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Role = Literal["silhouette", "depth"]
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a plugin that has none."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A 2-D network that upscales images; the core gives it features and takes its output.
+
+    Attributes:
+        name: what ``--backbone`` calls it.
+        build: ``build(in_channels, out_channels, scale, **options)`` gives a ``torch.nn.Module``
+            that maps (B, in_channels, L, L) to (B, out_channels, L * scale, L * scale) float32.
+        options: a dataclass of the options ``build`` takes, with their types and defaults.
+        scales: the scales it can be built for.
+        receptive_field: edge, in input pixels, of what one output pixel depends on; None: all.
+        licence: SPDX name of the licence of its code.
+        description: one line.
+        api: version of this contract.
+    """
+
+    name: str
+    build: Callable[..., torch.nn.Module]
+    options: type = NoOptions
+    scales: tuple[int, ...] = (2, 4, 8)
+    receptive_field: int | None = None
+    licence: str = "MIT"
+    description: str = ""
+    api: int = 1
+
+
+@dataclass(frozen=True)
+class PredictorSpec:
+    """A predictor that is no backbone: it is trained and loaded by its own code.
+
+    Attributes:
+        name: what ``--silhouette`` or ``--depth`` calls it.
+        role: which of the two predictions it makes.
+        fit: ``fit(dataset, run, **options)`` trains it and writes it under ``run``.
+        load: ``load(directory)`` gives a callable from low grids (B, N, N, N) bool to
+            (B, 6, s*N, s*N) float32: probability of silhouette, or depth in fine voxels.
+        options: a dataclass of the options ``fit`` takes.
+        scales: the scales it serves.
+        licence: SPDX name of the licence of its code.
+        description: one line.
+        api: version of this contract.
+    """
+
+    name: str
+    role: Role
+    fit: Callable[..., None]
+    load: Callable[..., Callable[[Any], Any]]
+    options: type = field(default=NoOptions)
+    scales: tuple[int, ...] = (2, 4, 8)
+    licence: str = "MIT"
+    description: str = ""
+    api: int = 1
