@@ -90,7 +90,10 @@ class VoxelGrid:
 
     def dense(self) -> npt.NDArray[np.bool_]:
         """The (X, Y, Z) boolean array. A byte a voxel: 1 GiB at 1024³."""
-        return _core.unpack(np.ascontiguousarray(self.packed)[None], self.shape[2])[0]
+        dense: npt.NDArray[np.bool_] = _core.unpack(
+            np.ascontiguousarray(self.packed)[None], self.shape[2]
+        )[0]
+        return dense
 
     def to_torch(self, device: str | torch.device | None = None) -> torch.Tensor:
         """The (X, Y, Z) boolean tensor."""
@@ -106,8 +109,8 @@ class VoxelGrid:
         self, packed: npt.NDArray[np.uint64], shape: tuple[int, int, int], scale: float = 1.0
     ) -> VoxelGrid:
         """Other occupancy in the same place: voxels ``scale`` times finer, same origin."""
-        spacing = tuple(s / scale for s in self.spacing)
-        return replace(self, packed=packed, shape=shape, spacing=spacing, coverage=None)
+        x, y, z = (edge / scale for edge in self.spacing)
+        return replace(self, packed=packed, shape=shape, spacing=(x, y, z), coverage=None)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VoxelGrid):
