@@ -45,5 +45,6 @@ inline Array<Word> new_packed(GridShape shape) {
 
 // One function a family of operations, each in its file; main.cpp calls them all.
 void bind_bitgrid(py::module_& module);
+void bind_voxelize(py::module_& module);
 
 }  // namespace mvd::bind

@@ -6,4 +6,5 @@ PYBIND11_MODULE(_core, module) {
     py::register_exception<mvd::Error>(module, "CoreError", PyExc_ValueError);
     module.def("cuda_build", [] { return MVD_CUDA_SUMMARY; });
     mvd::bind::bind_bitgrid(module);
+    mvd::bind::bind_voxelize(module);
 }
