@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ MAX_ODM_EDGE = 65535
 
 
 @dataclass(frozen=True)
-class Grids:
+class Grids(Generic[GridT]):
     """One or several grids as the core takes them, and what they were before.
 
     Attributes:
@@ -55,7 +55,7 @@ class Grids:
     source: VoxelGrid | None = None
 
     @classmethod
-    def of(cls, grid: Any, *, name: str = "grid", threads: int = 0) -> Grids:
+    def of(cls, grid: GridT, *, name: str = "grid", threads: int = 0) -> Grids[GridT]:
         """Pack ``grid``, a `VoxelGrid` or a boolean (X, Y, Z) or (B, X, Y, Z) array or CPU tensor.
 
         Raises:
@@ -81,7 +81,7 @@ class Grids:
         coarser: int = 1,
         finer: int = 1,
         threads: int = 0,
-    ) -> Any:
+    ) -> GridT:
         """``packed`` (B, X', Y', W') of ``shape``, as the kind and with the axes of the caller.
 
         A `VoxelGrid` stays where it is in the world, with voxels ``coarser`` times larger or
@@ -90,11 +90,12 @@ class Grids:
         shape = self.shape if shape is None else shape
         if self.source is not None:
             x, y, z = (edge * coarser / finer for edge in self.source.spacing)
-            return replace(
+            moved: Any = replace(
                 self.source, packed=packed[0], shape=shape, spacing=(x, y, z), coverage=None
             )
+            return cast(GridT, moved)
         dense = _core.unpack(packed, shape[2], threads)
-        return as_kind(dense if self.batched else dense[0], self.kind)
+        return cast(GridT, as_kind(dense if self.batched else dense[0], self.kind))
 
 
 @dataclass(frozen=True)

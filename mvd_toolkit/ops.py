@@ -11,24 +11,208 @@ no sense and `UnavailableError` on tensors that are not on the CPU.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from mvd_toolkit import _core
 from mvd_toolkit._arrays import (
+    MAX_ODM_EDGE,
     BoolArray,
+    Grids,
+    GridT,
+    OdmArray,
+    Odms,
+    Shape,
     WordArray,
     as_kind,
     as_numpy,
     check_at_least,
     dense_grids,
+    grid_shape,
 )
-from mvd_toolkit.errors import InputError
-from mvd_toolkit.grid import words_per_line
+from mvd_toolkit.conventions import FACE_COUNT, LOW_RULES
+from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.grid import VoxelGrid, words_per_line
 
 if TYPE_CHECKING:
     import torch
+
+
+# Depth maps ---------------------------------------------------------------------------------------
+
+
+@overload
+def extract_odms(grid: VoxelGrid | BoolArray, *, threads: int = 0) -> OdmArray: ...
+@overload
+def extract_odms(grid: torch.Tensor, *, threads: int = 0) -> torch.Tensor: ...
+def extract_odms(grid: Any, *, threads: int = 0) -> Any:
+    """Look at a grid from its six sides: (..., 6, N, N) uint16, N the longest edge.
+
+    A pixel is the count of empty voxels met before the first occupied one, N where there is none.
+    Faces and image axes are those of `conventions`, which are Kaolin's. A grid that is no cube is
+    padded with empty voxels at the far end.
+
+    >>> extract_odms(np.eye(2, dtype=bool)[None].repeat(2, 0))[:, 0].tolist()
+    [[1, 0], [0, 1], [1, 0], [0, 1], [0, 2], [0, 2]]
+    """
+    if isinstance(grid, VoxelGrid):
+        grids = Grids.of(grid)
+        _check_odm_edge(grids.shape)
+        return _core.extract_odms(grids.packed, grids.depth, threads)[0]
+    dense, kind, batched = dense_grids(grid, "grid")
+    _check_odm_edge(grid_shape(dense))
+    odms = _core.extract_odms_dense(dense, threads)
+    return as_kind(odms if batched else odms[0], kind)
+
+
+@overload
+def project_odms(
+    odms: OdmArray | torch.Tensor, votes: int = 1, *, like: GridT, threads: int = 0
+) -> GridT: ...
+@overload
+def project_odms(
+    odms: OdmArray, votes: int = 1, *, like: None = None, threads: int = 0
+) -> BoolArray: ...
+@overload
+def project_odms(
+    odms: torch.Tensor, votes: int = 1, *, like: None = None, threads: int = 0
+) -> torch.Tensor: ...
+def project_odms(odms: Any, votes: int = 1, *, like: Any = None, threads: int = 0) -> Any:
+    """What six views leave of a full grid: (..., N, N, N) bool, or the kind and shape of ``like``.
+
+    A voxel goes when at least ``votes`` (1 to 6) faces see past it. A face sees past the voxels in
+    front of its depth; a background pixel (N or more) sees past its whole line.
+
+    Args:
+        odms: (..., 6, N, N) integers, as `extract_odms` gives them.
+        votes: how many faces must agree. 1 gives a hull.
+        like: a grid whose longest edge is N: the result is of its kind, its shape and, for a
+            `VoxelGrid`, its place in the world. Its occupancy does not matter.
+        threads: how many threads to use, 0 for one a core.
+
+    >>> full = project_odms(np.zeros((6, 2, 2), np.uint16))
+    >>> full.shape, full.all()
+    ((2, 2, 2), np.True_)
+    """
+    votes = check_at_least(votes, 1, "votes")
+    if votes > FACE_COUNT:
+        raise UsageError(f"votes: expected at most {FACE_COUNT}, one a face, found {votes}")
+    views = Odms.of(odms)
+    n = views.edge
+    if like is None:
+        packed = _core.project_odms(views.maps, n, n, n, votes, threads)
+        dense = _core.unpack(packed, n, threads)
+        return as_kind(dense if views.batched else dense[0], views.kind)
+    grids = Grids.of(like, name="like", threads=threads)
+    if max(grids.shape) != n or len(grids.packed) != len(views.maps):
+        raise InputError(
+            f"odms: expected {len(grids.packed)} set(s) of {max(grids.shape)} pixels an edge for a "
+            f"grid of shape {grids.shape}, found {len(views.maps)} of {n}"
+        )
+    return grids.give_back(
+        _core.project_odms(views.maps, *grids.shape, votes, threads), threads=threads
+    )
+
+
+def hull(grid: GridT, *, threads: int = 0) -> GridT:
+    """Every voxel that no face sees past: ``project_odms(extract_odms(grid), like=grid)``.
+
+    It makes a solid of a surface, closed or not, and never loses an occupied voxel.
+    """
+    grids = Grids.of(grid, threads=threads)
+    _check_odm_edge(grids.shape)
+    odms = _core.extract_odms(grids.packed, grids.depth, threads)
+    return grids.give_back(_core.project_odms(odms, *grids.shape, 1, threads), threads=threads)
+
+
+# Coarser and finer --------------------------------------------------------------------------------
+
+
+def pool(grid: GridT, factor: int, rule: str = "any", *, threads: int = 0) -> GridT:
+    """Make a grid ``factor`` times coarser: edges become ceil(edge / factor).
+
+    Args:
+        grid: any edges; the last blocks may be partial, and what they lack counts as empty.
+        factor: fine voxels along the edge of a coarse one, at least 1.
+        rule: ``"any"``, ``"half"`` (at least half of the fine voxels are occupied) or ``"centre"``
+            (fine voxel number ``factor // 2`` along each axis is).
+        threads: how many threads to use, 0 for one a core.
+    """
+    factor = check_at_least(factor, 1, "factor")
+    if rule not in LOW_RULES:
+        raise UsageError(f"rule: expected one of {', '.join(LOW_RULES)}, found {rule!r}")
+    grids = Grids.of(grid, threads=threads)
+    x, y, z = (-(-edge // factor) for edge in grids.shape)
+    pooled = _core.pool(grids.packed, grids.depth, factor, rule, threads)
+    return grids.give_back(pooled, (x, y, z), coarser=factor, threads=threads)
+
+
+def upsample_nearest(grid: GridT, factor: int, *, threads: int = 0) -> GridT:
+    """Make a grid ``factor`` times finer: each voxel becomes a block of ``factor``³."""
+    factor = check_at_least(factor, 1, "factor")
+    grids = Grids.of(grid, threads=threads)
+    x, y, z = (edge * factor for edge in grids.shape)
+    fine = _core.upsample_nearest(grids.packed, grids.depth, factor, threads)
+    return grids.give_back(fine, (x, y, z), finer=factor, threads=threads)
+
+
+# Shape --------------------------------------------------------------------------------------------
+
+
+def dilate(grid: GridT, steps: int = 1, *, threads: int = 0) -> GridT:
+    """Occupy every voxel within ``steps`` of an occupied one along each axis (26 neighbours)."""
+    steps = check_at_least(steps, 0, "steps")
+    grids = Grids.of(grid, threads=threads)
+    reach = min(steps, max(grids.shape))  # further than that is outside
+    return grids.give_back(_core.dilate(grids.packed, grids.depth, reach, threads), threads=threads)
+
+
+def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
+    """Keep the largest part connected through voxel faces (6 neighbours).
+
+    Of parts with equally many voxels the one whose first voxel comes first in C order stays.
+    """
+    grids = Grids.of(grid, threads=threads)
+    return grids.give_back(_core.keep_largest(grids.packed, grids.depth, threads), threads=threads)
+
+
+def mirror(grid: GridT, axis: int, *, threads: int = 0) -> GridT:
+    """Reverse a grid along ``axis`` (0 x, 1 y, 2 z), within the box it fills."""
+    if check_at_least(axis, 0, "axis") > 2:
+        raise UsageError(f"axis: expected 0 (x), 1 (y) or 2 (z), found {axis}")
+    grids = Grids.of(grid, threads=threads)
+    mirrored = grids.give_back(
+        _core.mirror(grids.packed, grids.depth, axis, threads), threads=threads
+    )
+    if isinstance(mirrored, VoxelGrid) and isinstance(grid, VoxelGrid):
+        coverage = None if grid.coverage is None else np.flip(grid.coverage, axis).copy()
+        return replace(mirrored, coverage=coverage)
+    return mirrored
+
+
+# Scores -------------------------------------------------------------------------------------------
+
+
+def iou(a: Any, b: Any, *, threads: int = 0) -> Any:
+    """Voxels in both grids over voxels in either: a float, or (B,) float64 for a batch.
+
+    Both empty: 1.0. The grids may be of different kinds but must be of one shape; where a
+    `VoxelGrid` lies in the world does not matter. A batch of tensors gives a tensor.
+
+    >>> iou(np.array([[[True, True]]]), np.array([[[True, False]]]))
+    0.5
+    """
+    one = Grids.of(a, name="a", threads=threads)
+    other = Grids.of(b, name="b", threads=threads)
+    found = [
+        grids.packed.shape[: 1 if grids.batched else 0] + grids.shape for grids in (one, other)
+    ]
+    if found[0] != found[1]:
+        raise InputError(f"iou: expected two grids of one shape, found {found[0]} and {found[1]}")
+    scores = _core.iou(one.packed, other.packed, one.depth, threads)
+    return as_kind(scores, one.kind) if one.batched else float(scores[0])
 
 
 # Packed words -------------------------------------------------------------------------------------
@@ -76,3 +260,15 @@ def unpack(packed: Any, depth: int, *, threads: int = 0) -> Any:
     words_in = np.ascontiguousarray(array if batched else array[None]).view(np.uint64)
     dense = _core.unpack(words_in, depth, threads)
     return as_kind(dense if batched else dense[0], kind)
+
+
+def _check_odm_edge(shape: Shape) -> None:
+    if max(shape) > MAX_ODM_EDGE:
+        raise InputError(
+            f"grid: depth maps hold edges of up to {MAX_ODM_EDGE} voxels, found shape {shape}"
+        )
+
+
+def _outer_shape(grids: Grids[Any]) -> tuple[int, ...]:
+    """The shape the caller sees: (X, Y, Z) or (B, X, Y, Z)."""
+    return (*grids.packed.shape[:1], *grids.shape) if grids.batched else grids.shape

@@ -6,12 +6,15 @@ maps; a batch is these mapped.
 
 from __future__ import annotations
 
+from collections import deque
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from mvd_toolkit._arrays import BoolArray, WordArray
+from mvd_toolkit._arrays import BoolArray, OdmArray, Shape, WordArray, grid_shape
+from mvd_toolkit.conventions import FACE_COUNT, FACE_VIEWS
 from mvd_toolkit.grid import WORD_BITS, words_per_line
 
 
@@ -28,6 +31,124 @@ def unpack(packed: WordArray, depth: int) -> BoolArray:
     """The inverse of `pack`, for a grid ``depth`` voxels deep."""
     octets = np.ascontiguousarray(packed.astype("<u8")).view(np.uint8)
     return np.unpackbits(octets, axis=-1, count=depth, bitorder="little").astype(bool)
+
+
+def pad_to_cube(dense: BoolArray) -> BoolArray:
+    """The grid in the near corner of an empty cube of its longest edge."""
+    cube = np.zeros((max(dense.shape),) * 3, bool)
+    x, y, z = dense.shape
+    cube[:x, :y, :z] = dense
+    return cube
+
+
+def extract_odms(dense: BoolArray) -> OdmArray:
+    """For each face and pixel the count of empty voxels before the first occupied one, else N."""
+    cube = pad_to_cube(dense)
+    n = len(cube)
+    odms = np.empty((FACE_COUNT, n, n), np.uint16)
+    for odm, face in zip(odms, FACE_VIEWS, strict=True):
+        lines = np.moveaxis(cube, face.axis, -1)
+        if face.negative:
+            lines = lines[..., ::-1]
+        odm[:] = np.where(lines.any(axis=-1), lines.argmax(axis=-1), n)
+    return odms
+
+
+def project_odms(odms: OdmArray, votes: int = 1, shape: Shape | None = None) -> BoolArray:
+    """What is left of a full grid when a voxel goes that at least ``votes`` faces see past.
+
+    A face sees past the voxels in front of its depth; a background pixel sees past its whole line.
+    """
+    n = odms.shape[-1]
+    seen_past = np.zeros((n, n, n), np.int64)
+    for odm, face in zip(odms, FACE_VIEWS, strict=True):
+        in_front = np.arange(n) < odm[..., None]
+        if face.negative:
+            in_front = in_front[..., ::-1]
+        seen_past += np.moveaxis(in_front, -1, face.axis)
+    x, y, z = (n, n, n) if shape is None else shape
+    return (seen_past < votes)[:x, :y, :z]
+
+
+def hull(dense: BoolArray) -> BoolArray:
+    """Every voxel that no face sees past."""
+    return project_odms(extract_odms(dense), 1, grid_shape(dense))
+
+
+def pool(dense: BoolArray, factor: int, rule: str = "any") -> BoolArray:
+    """A voxel for each block of ``factor``³; voxels missing from the last blocks count as empty."""
+    x, y, z = (-(-edge // factor) for edge in dense.shape)
+    whole = np.zeros((x * factor, y * factor, z * factor), bool)
+    whole[tuple(slice(edge) for edge in dense.shape)] = dense
+    blocks = whole.reshape(x, factor, y, factor, z, factor)
+    centre = factor // 2
+    coarse: BoolArray = {
+        "any": blocks.any(axis=(1, 3, 5)),
+        "half": 2 * blocks.sum(axis=(1, 3, 5)) >= factor**3,
+        "centre": blocks[:, centre, :, centre, :, centre],
+    }[rule]
+    return coarse
+
+
+def dilate(dense: BoolArray, steps: int = 1) -> BoolArray:
+    """Every voxel within ``steps`` of an occupied one along each axis (26 neighbours, a cube)."""
+    for _ in range(steps):
+        padded = np.pad(dense, 1)
+        x, y, z = dense.shape
+        shifted = [
+            padded[i : i + x, j : j + y, k : k + z] for i, j, k in product(range(3), repeat=3)
+        ]
+        dense = np.logical_or.reduce(shifted)
+    return dense
+
+
+def upsample_nearest(dense: BoolArray, factor: int) -> BoolArray:
+    """Each voxel as a block of ``factor``³."""
+    for axis in range(3):
+        dense = dense.repeat(factor, axis)
+    return dense
+
+
+def mirror(dense: BoolArray, axis: int) -> BoolArray:
+    """The grid reversed along ``axis``."""
+    return np.flip(dense, axis)
+
+
+def iou(a: BoolArray, b: BoolArray) -> float:
+    """Voxels in both over voxels in either; 1.0 when both grids are empty."""
+    union = int((a | b).sum())
+    return int((a & b).sum()) / union if union else 1.0
+
+
+def keep_largest(dense: BoolArray) -> BoolArray:
+    """The largest part connected through voxel faces; of equals, the one met first in C order."""
+    left = dense.copy()
+    largest: list[tuple[int, int, int]] = []
+    for i, j, k in product(*(range(edge) for edge in dense.shape)):
+        if left[i, j, k]:
+            part = _take_part(left, (i, j, k))
+            largest = max(largest, part, key=len)
+    kept = np.zeros_like(dense)
+    for voxel in largest:
+        kept[voxel] = True
+    return kept
+
+
+def _take_part(left: BoolArray, seed: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+    """The voxels connected to ``seed``, which are taken out of ``left``."""
+    left[seed] = False
+    part, queue = [seed], deque([seed])
+    while queue:
+        voxel = queue.popleft()
+        for axis, step in product(range(3), (-1, 1)):
+            moved = list(voxel)
+            moved[axis] += step
+            x, y, z = moved
+            if 0 <= moved[axis] < left.shape[axis] and left[x, y, z]:
+                left[x, y, z] = False
+                part.append((x, y, z))
+                queue.append((x, y, z))
+    return part
 
 
 LATTICE_UNIT = 1 << 16

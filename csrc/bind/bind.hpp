@@ -27,6 +27,12 @@ inline void check_dims(const py::array& array, py::ssize_t dims, const char* nam
     }
 }
 
+// The shape of a (B, X, Y, Z) dense array.
+inline GridShape dense_shape(const Array<bool>& dense, const char* name) {
+    check_dims(dense, 4, name);
+    return {dense.shape(0), dense.shape(1), dense.shape(2), dense.shape(3)};
+}
+
 // The shape of a (B, X, Y, W) packed array whose grids are z voxels deep.
 inline GridShape packed_shape(const Array<Word>& packed, std::int64_t z, const char* name) {
     check_dims(packed, 4, name);
@@ -45,6 +51,10 @@ inline Array<Word> new_packed(GridShape shape) {
 
 // One function a family of operations, each in its file; main.cpp calls them all.
 void bind_bitgrid(py::module_& module);
+void bind_metrics(py::module_& module);
+void bind_morphology(py::module_& module);
+void bind_odm(py::module_& module);
+void bind_resample(py::module_& module);
 void bind_voxelize(py::module_& module);
 
 }  // namespace mvd::bind

@@ -7,8 +7,7 @@ namespace mvd::bind {
 namespace {
 
 Array<Word> pack(const Array<bool>& dense, int threads) {
-    check_dims(dense, 4, "dense");
-    const GridShape shape{dense.shape(0), dense.shape(1), dense.shape(2), dense.shape(3)};
+    const GridShape shape = dense_shape(dense, "dense");
     Array<Word> packed = new_packed(shape);
     const auto* in = reinterpret_cast<const std::uint8_t*>(dense.data());
     Word* out = packed.mutable_data();
@@ -27,11 +26,25 @@ Array<bool> unpack(const Array<Word>& packed, std::int64_t z, int threads) {
     return dense;
 }
 
+Array<Word> mirror(const Array<Word>& packed, std::int64_t z, int axis, int threads) {
+    const GridShape shape = packed_shape(packed, z, "packed");
+    if (axis < 0 || axis > 2)
+        throw Error("axis: expected 0, 1 or 2, found " + std::to_string(axis));
+    Array<Word> mirrored = new_packed(shape);
+    const Word* in = packed.data();
+    Word* out = mirrored.mutable_data();
+    py::gil_scoped_release release;
+    mvd::mirror(in, out, shape, axis, threads);
+    return mirrored;
+}
+
 }  // namespace
 
 void bind_bitgrid(py::module_& module) {
     module.def("pack", &pack, py::arg("dense").noconvert(), py::arg("threads") = 0);
     module.def("unpack", &unpack, py::arg("packed").noconvert(), py::arg("z"),
+               py::arg("threads") = 0);
+    module.def("mirror", &mirror, py::arg("packed").noconvert(), py::arg("z"), py::arg("axis"),
                py::arg("threads") = 0);
 }
 

@@ -6,5 +6,9 @@ PYBIND11_MODULE(_core, module) {
     py::register_exception<mvd::Error>(module, "CoreError", PyExc_ValueError);
     module.def("cuda_build", [] { return MVD_CUDA_SUMMARY; });
     mvd::bind::bind_bitgrid(module);
+    mvd::bind::bind_metrics(module);
+    mvd::bind::bind_morphology(module);
+    mvd::bind::bind_odm(module);
+    mvd::bind::bind_resample(module);
     mvd::bind::bind_voxelize(module);
 }

@@ -1,42 +1,93 @@
 #include "mvd/bitgrid.hpp"
 
 #include <algorithm>
+#include <cstring>
 
+#include "mvd/line.hpp"
 #include "mvd/parallel.hpp"
+#include "mvd/simd.hpp"
 
 namespace mvd {
 
 namespace {
-constexpr std::int64_t kLineGrain = 1024;
+
+// Lines that are worth a thread of their own: this many words of work.
+std::int64_t line_grain(GridShape shape) {
+    return (1 << 14) / std::max<std::int64_t>(1, shape.words());
 }
+
+// in: (Z) bytes; out: (W) words.
+void pack_line(const std::uint8_t* in, Word* out, std::int64_t z) {
+    const std::int64_t whole = z / kWordBits;
+    for (std::int64_t i = 0; i < whole; ++i) out[i] = pack_word(in + i * kWordBits);
+    if (const std::int64_t rest = z % kWordBits) {
+        std::uint8_t bytes[kWordBits] = {};
+        std::memcpy(bytes, in + whole * kWordBits, static_cast<std::size_t>(rest));
+        out[whole] = pack_word(bytes);
+    }
+}
+
+// in: (W) words; out: (Z) bytes.
+void unpack_line(const Word* in, std::uint8_t* out, std::int64_t z) {
+    const std::int64_t whole = z / kWordBits;
+    for (std::int64_t i = 0; i < whole; ++i) unpack_word(in[i], out + i * kWordBits);
+    if (const std::int64_t rest = z % kWordBits) {
+        std::uint8_t bytes[kWordBits];
+        unpack_word(in[whole], bytes);
+        std::memcpy(out + whole * kWordBits, bytes, static_cast<std::size_t>(rest));
+    }
+}
+
+// Lines are consecutive in both arrays.
+void pack_lines(const std::uint8_t* dense, Word* packed, std::int64_t lines, std::int64_t z) {
+    const std::int64_t w = words_per_line(z);
+    for (std::int64_t line = 0; line < lines; ++line) {
+        pack_line(dense + line * z, packed + line * w, z);
+    }
+}
+
+void unpack_lines(const Word* packed, std::uint8_t* dense, std::int64_t lines, std::int64_t z) {
+    const std::int64_t w = words_per_line(z);
+    for (std::int64_t line = 0; line < lines; ++line) {
+        unpack_line(packed + line * w, dense + line * z, z);
+    }
+}
+
+}  // namespace
 
 void pack(const std::uint8_t* dense, Word* packed, GridShape shape, int threads) {
     const std::int64_t w = shape.words();
-    parallel_for(shape.lines(), kLineGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t line = begin; line < end; ++line) {
-            const std::uint8_t* in = dense + line * shape.z;
-            for (std::int64_t i = 0; i < w; ++i) {
-                const std::int64_t bits = std::min(kWordBits, shape.z - i * kWordBits);
-                Word word = 0;
-                for (std::int64_t b = 0; b < bits; ++b) {
-                    word |= static_cast<Word>(in[i * kWordBits + b] != 0) << b;
-                }
-                packed[line * w + i] = word;
-            }
-        }
-    });
+    parallel_for(shape.lines(), line_grain(shape), threads,
+                 [&](std::int64_t begin, std::int64_t end) {
+                     pack_lines(dense + begin * shape.z, packed + begin * w, end - begin, shape.z);
+                 });
 }
 
 void unpack(const Word* packed, std::uint8_t* dense, GridShape shape, int threads) {
     const std::int64_t w = shape.words();
-    parallel_for(shape.lines(), kLineGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t line = begin; line < end; ++line) {
-            for (std::int64_t z = 0; z < shape.z; ++z) {
-                dense[line * shape.z + z] =
-                    static_cast<std::uint8_t>(packed[line * w + z / kWordBits] >> (z % kWordBits) & 1);
+    parallel_for(
+        shape.lines(), line_grain(shape), threads, [&](std::int64_t begin, std::int64_t end) {
+            unpack_lines(packed + begin * w, dense + begin * shape.z, end - begin, shape.z);
+        });
+}
+
+void mirror(const Word* packed, Word* mirrored, GridShape shape, int axis, int threads) {
+    const std::int64_t w = shape.words();
+    parallel_for(
+        shape.lines(), line_grain(shape), threads, [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t line = begin; line < end; ++line) {
+                const std::int64_t y = line % shape.y;
+                const std::int64_t x = line / shape.y % shape.x;
+                const std::int64_t from = axis == 0   ? line + (shape.x - 1 - 2 * x) * shape.y
+                                          : axis == 1 ? line + shape.y - 1 - 2 * y
+                                                      : line;
+                if (axis == 2) {
+                    reverse_line(packed + from * w, mirrored + line * w, shape.z);
+                } else {
+                    std::copy_n(packed + from * w, w, mirrored + line * w);
+                }
             }
-        }
-    });
+        });
 }
 
 }  // namespace mvd

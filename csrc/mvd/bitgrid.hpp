@@ -15,7 +15,7 @@ constexpr std::int64_t kWordBits = 64;
 
 constexpr std::int64_t words_per_line(std::int64_t z) { return (z + kWordBits - 1) / kWordBits; }
 
-// The word whose low `bits` bits (1 to 64) are set.
+// The word whose low `bits` bits (0 to 64) are set.
 constexpr Word low_mask(std::int64_t bits) {
     return bits >= kWordBits ? ~Word{0} : (Word{1} << bits) - 1;
 }
@@ -34,5 +34,8 @@ void pack(const std::uint8_t* dense, Word* packed, GridShape shape, int threads)
 
 // packed: (B, X, Y, W); dense: (B, X, Y, Z) bytes, 0 or 1.
 void unpack(const Word* packed, std::uint8_t* dense, GridShape shape, int threads);
+
+// Reverses a grid along an axis (0 x, 1 y, 2 z). packed, mirrored: (B, X, Y, W).
+void mirror(const Word* packed, Word* mirrored, GridShape shape, int axis, int threads);
 
 }  // namespace mvd

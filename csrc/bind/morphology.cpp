@@ -1,0 +1,39 @@
+#include "mvd/morphology.hpp"
+
+#include "bind/bind.hpp"
+
+namespace mvd::bind {
+
+namespace {
+
+Array<Word> dilate(const Array<Word>& packed, std::int64_t z, std::int64_t steps, int threads) {
+    const GridShape shape = packed_shape(packed, z, "packed");
+    if (steps < 0) throw Error("steps: expected at least 0, found " + std::to_string(steps));
+    Array<Word> dilated = new_packed(shape);
+    const Word* in = packed.data();
+    Word* out = dilated.mutable_data();
+    py::gil_scoped_release release;
+    mvd::dilate(in, out, shape, steps, threads);
+    return dilated;
+}
+
+Array<Word> keep_largest(const Array<Word>& packed, std::int64_t z, int threads) {
+    const GridShape shape = packed_shape(packed, z, "packed");
+    Array<Word> kept = new_packed(shape);
+    const Word* in = packed.data();
+    Word* out = kept.mutable_data();
+    py::gil_scoped_release release;
+    mvd::keep_largest(in, out, shape, threads);
+    return kept;
+}
+
+}  // namespace
+
+void bind_morphology(py::module_& module) {
+    module.def("dilate", &dilate, py::arg("packed").noconvert(), py::arg("z"), py::arg("steps") = 1,
+               py::arg("threads") = 0);
+    module.def("keep_largest", &keep_largest, py::arg("packed").noconvert(), py::arg("z"),
+               py::arg("threads") = 0);
+}
+
+}  // namespace mvd::bind

@@ -1,0 +1,118 @@
+// Connected parts by runs: the occupied runs along z are the nodes, two of them in neighbouring
+// lines are joined where they overlap, and a union-find whose roots are the earliest runs says
+// which belong together.
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "mvd/error.hpp"
+#include "mvd/line.hpp"
+#include "mvd/morphology.hpp"
+#include "mvd/parallel.hpp"
+
+namespace mvd {
+
+namespace {
+
+using RunIndex = std::uint32_t;
+
+struct Run {
+    std::uint32_t begin, end;  // voxels of its line
+};
+
+// The runs of one grid, line after line, and which of them belong together.
+class Parts {
+  public:
+    Parts(const Word* grid, GridShape shape) : shape_(shape) {
+        starts_.reserve(static_cast<std::size_t>(shape.x * shape.y + 1));
+        const std::int64_t w = shape.words();
+        for (std::int64_t line = 0; line < shape.x * shape.y; ++line) {
+            starts_.push_back(count());
+            for_each_run(grid + line * w, w, [&](std::int64_t begin, std::int64_t end) {
+                runs_.push_back(
+                    {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
+            });
+            if (runs_.size() >= std::numeric_limits<RunIndex>::max()) {
+                throw Error("keep_largest: the grid has more runs than 32 bits count");
+            }
+        }
+        starts_.push_back(count());
+        parent_.resize(runs_.size());
+        for (RunIndex i = 0; i < count(); ++i) parent_[i] = i;
+    }
+
+    void join_neighbours() {
+        for (std::int64_t line = 0; line < shape_.x * shape_.y; ++line) {
+            if (line % shape_.y > 0) join_lines(line, line - 1);
+            if (line >= shape_.y) join_lines(line, line - shape_.y);
+        }
+    }
+
+    // The root of the part with the most voxels, the first of equals. There is a run.
+    RunIndex largest() {
+        std::vector<std::int64_t> voxels(runs_.size());
+        for (RunIndex i = 0; i < count(); ++i) voxels[root(i)] += runs_[i].end - runs_[i].begin;
+        return static_cast<RunIndex>(std::max_element(voxels.begin(), voxels.end()) -
+                                     voxels.begin());
+    }
+
+    // grid: (X, Y, W), empty.
+    void write(RunIndex part, Word* grid) {
+        for (std::size_t line = 0; line + 1 < starts_.size(); ++line) {
+            for (RunIndex i = starts_[line]; i < starts_[line + 1]; ++i) {
+                if (root(i) != part) continue;
+                set_range(grid + static_cast<std::int64_t>(line) * shape_.words(), runs_[i].begin,
+                          runs_[i].end);
+            }
+        }
+    }
+
+    RunIndex count() const { return static_cast<RunIndex>(runs_.size()); }
+
+  private:
+    RunIndex root(RunIndex i) {
+        while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+        return i;
+    }
+
+    void join(RunIndex a, RunIndex b) {
+        a = root(a);
+        b = root(b);
+        parent_[std::max(a, b)] = std::min(a, b);
+    }
+
+    void join_lines(std::int64_t here, std::int64_t there) {
+        const auto at = [&](std::int64_t line) { return starts_[static_cast<std::size_t>(line)]; };
+        RunIndex a = at(here), b = at(there);
+        while (a < at(here + 1) && b < at(there + 1)) {
+            if (runs_[a].begin < runs_[b].end && runs_[b].begin < runs_[a].end) join(a, b);
+            if (runs_[a].end < runs_[b].end) {
+                ++a;
+            } else {
+                ++b;
+            }
+        }
+    }
+
+    GridShape shape_;
+    std::vector<RunIndex> starts_;  // (X * Y + 1) first run of each line
+    std::vector<Run> runs_;
+    std::vector<RunIndex> parent_;  // an earlier run of the same part, itself for the first
+};
+
+}  // namespace
+
+void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads) {
+    const std::int64_t grid = shape.x * shape.y * shape.words();
+    parallel_for(shape.batch, 1, threads, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t b = begin; b < end; ++b) {
+            std::fill(kept + b * grid, kept + (b + 1) * grid, Word{0});
+            Parts parts(packed + b * grid, shape);
+            if (parts.count() == 0) continue;
+            parts.join_neighbours();
+            parts.write(parts.largest(), kept + b * grid);
+        }
+    });
+}
+
+}  // namespace mvd

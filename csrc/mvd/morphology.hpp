@@ -1,0 +1,19 @@
+// Growing grids and choosing parts of them.
+#pragma once
+
+#include <cstdint>
+
+#include "mvd/bitgrid.hpp"
+
+namespace mvd {
+
+// Occupies every voxel within `steps` of an occupied one along each axis: the 26-neighbourhood,
+// `steps` times. packed, dilated: (B, X, Y, W).
+void dilate(const Word* packed, Word* dilated, GridShape shape, std::int64_t steps, int threads);
+
+// Keeps the largest part connected through voxel faces (6-connectivity); of equals, the one whose
+// first voxel in C order comes first. packed, kept: (B, X, Y, W). Memory grows with the number of
+// runs along z, not with the voxels.
+void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads);
+
+}  // namespace mvd
