@@ -206,11 +206,9 @@ def iou(a: Any, b: Any, *, threads: int = 0) -> Any:
     """
     one = Grids.of(a, name="a", threads=threads)
     other = Grids.of(b, name="b", threads=threads)
-    found = [
-        grids.packed.shape[: 1 if grids.batched else 0] + grids.shape for grids in (one, other)
-    ]
-    if found[0] != found[1]:
-        raise InputError(f"iou: expected two grids of one shape, found {found[0]} and {found[1]}")
+    expected, found = _outer_shape(one), _outer_shape(other)
+    if expected != found:
+        raise InputError(f"b: expected the shape of a, {expected}, found {found}")
     scores = _core.iou(one.packed, other.packed, one.depth, threads)
     return as_kind(scores, one.kind) if one.batched else float(scores[0])
 
