@@ -1,0 +1,340 @@
+"""`Upscaler`: a coarse grid in, a fine one out.
+
+The stage's whole story, in order (DESIGN §3): fill the grid, guess how it was made, ask the two
+predictors for six fine silhouettes and depths, turn them into ODMs, smooth those, carve them out
+of the nearest-upsampled grid, pool to the size asked for. No step builds a dense fine grid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mvd_toolkit import ops
+from mvd_toolkit.conventions import FACE_COUNT
+from mvd_toolkit.errors import InputError, UnavailableError, UsageError
+from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.low_rule import RuleGuess, guess_low_rule
+
+if TYPE_CHECKING:
+    import torch
+
+    from mvd_toolkit.model import Model
+
+DEFAULT_SIZE_LIMIT = 1024
+"""Longest edge of a result when no size is asked for."""
+
+MAX_LOW_EDGE = 256
+"""Longest edge of a grid that is upscaled; eight times it is the largest grid of the core."""
+
+Fill = Literal["hull", "none"]
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the fraction, 0 to 1, of the whole that is behind it."""
+
+
+@dataclass(frozen=True)
+class Upscaled:
+    """A fine grid and how it came to be.
+
+    Attributes:
+        grid: the fine grid.
+        low_rule: the rule that was used, and whether it was given or guessed.
+        seconds: wall time of ``networks`` and of each other step.
+        notes: what the caller should know, a sentence each.
+    """
+
+    grid: VoxelGrid
+    low_rule: RuleGuess
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Upscaler:
+    """Upscales voxel grids with a model; load one once and call it many times.
+
+    >>> up = Upscaler.load()                                        # doctest: +SKIP
+    >>> up(mvd.load("chair.binvox")).shape                          # doctest: +SKIP
+    (256, 256, 256)
+    """
+
+    def __init__(self, model: Model, device: str | torch.device = "cpu") -> None:
+        self.device = _usable_device(device)
+        self.model = model.to(self.device)
+
+    @classmethod
+    def load(cls, model: str | Path | None = None, device: str | torch.device = "cpu") -> Upscaler:
+        """Load a model directory, or by default the model that comes with the package.
+
+        Raises:
+            UnavailableError: no such model or device, or a plugin the model needs is missing.
+        """
+        from mvd_toolkit.model import Model
+
+        return cls(Model.load(model), device)
+
+    @property
+    def scale(self) -> int:
+        """How many times finer the model's own result is."""
+        return self.model.config.scale
+
+    def __call__(
+        self,
+        grid: VoxelGrid,
+        to: int | None = None,
+        low_rule: str = "auto",
+        fill: Fill = "hull",
+        threads: int = 0,
+    ) -> VoxelGrid:
+        """The fine grid in the same place: longest edge ``to`` voxels.
+
+        Args:
+            grid: (X, Y, Z) coarse grid, longest edge at most 256.
+            to: longest edge of the result; it must divide ``scale * max(X, Y, Z)``. By default
+                the model's own, or the largest that 1024 allows.
+            low_rule: how the grid was made: any, half, centre, or auto to guess it.
+            fill: "hull" fills what no face can see into; "none" takes the grid as it is.
+            threads: for the core and the networks; 0 means all cores.
+
+        Returns:
+            Grid of shape ``to / max(X, Y, Z) * (X, Y, Z)``, same origin, finer spacing.
+
+        Raises:
+            UsageError: ``to``, ``low_rule`` or ``fill`` make no sense; the sizes that work are
+                named.
+            InputError: the grid is larger than 256.
+        """
+        return self.detailed(grid, to, low_rule, fill, threads).grid
+
+    def batch(
+        self,
+        grids: Sequence[VoxelGrid],
+        to: int | None = None,
+        low_rule: str = "auto",
+        fill: Fill = "hull",
+        threads: int = 0,
+    ) -> list[VoxelGrid]:
+        """Each grid upscaled, in order: what calling one by one gives."""
+        return [self(grid, to, low_rule, fill, threads) for grid in grids]
+
+    def detailed(
+        self,
+        grid: VoxelGrid,
+        to: int | None = None,
+        low_rule: str = "auto",
+        fill: Fill = "hull",
+        threads: int = 0,
+        progress: Progress | None = None,
+    ) -> Upscaled:
+        """What calling does, with the rule that was used, the time of each step and notes."""
+        edge = max(grid.shape)
+        if edge > MAX_LOW_EDGE:
+            raise InputError(
+                f"grid of {_size(grid.shape)}: expected a coarse grid, at most {MAX_LOW_EDGE} "
+                "along its longest edge; `mvd convert --resolution` pools a fine one"
+            )
+        target = result_size(edge, self.scale, to)
+        if fill not in ("hull", "none"):
+            raise UsageError(f"fill: expected hull or none, found {fill!r}")
+        clock = _Clock(progress)
+        with clock("fill", 0.0):
+            low = ops.hull(grid, threads=threads) if fill == "hull" else grid
+        with clock("low_rule", 0.01):
+            rule = self._rule(low, low_rule)
+        if low.count() == 0:
+            fine = _empty(grid, self.scale)
+            notes: tuple[str, ...] = ("the grid is empty, and so is the result",)
+        else:
+            fine = self._upscale(low, rule.rule, threads, clock)
+            notes = ()
+        with clock("pool", 0.95):
+            factor = self.scale * edge // target if edge else 1
+            if factor > 1:
+                fine = ops.pool(fine, factor, "half", threads=threads)
+        clock.done()
+        return Upscaled(fine, rule, clock.seconds, notes)
+
+    def predict_odms(
+        self, grid: VoxelGrid, low_rule: str = "any", threads: int = 0
+    ) -> npt.NDArray[np.uint16]:
+        """The six fine ODMs of a filled grid, before smoothing: (6, s*N, s*N) uint16.
+
+        N is the grid's longest edge and s the scale; s*N means background.
+        """
+        import torch
+
+        edge = max(grid.shape)
+        fine_edge = self.scale * edge
+        low = torch.from_numpy(_cube(grid))[None].to(self.device)
+        with torch.inference_mode(), _torch_threads(threads):
+            silhouette = _face_maps(self.model.silhouette(low, low_rule), fine_edge)
+            depth = _face_maps(self.model.depth(low, low_rule), fine_edge)
+        return compose_odms(silhouette, depth, self.model.config.fusion.silhouette_threshold)
+
+    def _rule(self, low: VoxelGrid, asked: str) -> RuleGuess:
+        known = tuple(self.model.config.rules)
+        if asked == "auto":
+            return guess_low_rule(low, known)
+        if asked not in known:
+            raise UsageError(
+                f"low rule: expected auto or one of this model's rules ({', '.join(known)}), "
+                f"found {asked!r}"
+            )
+        return RuleGuess(asked, confidence=1.0, guessed=False)
+
+    def _upscale(self, low: VoxelGrid, rule: str, threads: int, clock: _Clock) -> VoxelGrid:
+        fusion = self.model.config.fusion
+        with clock("networks", 0.02):
+            odms = self.predict_odms(low, rule, threads)
+        with clock("smooth", 0.8):
+            if fusion.smooth_threshold is not None:
+                odms = ops.smooth_odms(odms, fusion.smooth_threshold, threads=threads)
+        with clock("carve", 0.85):
+            base = low if rule == "any" else ops.dilate(low, threads=threads)
+            return ops.carve(
+                base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
+            )
+
+
+def result_sizes(edge: int, scale: int) -> list[int]:
+    """The sizes an ``edge``³ grid can be upscaled to: divisors of ``scale * edge`` above ``edge``.
+
+    >>> result_sizes(32, 8)
+    [64, 128, 256]
+    """
+    own = scale * edge
+    return sorted(own // factor for factor in range(1, scale) if own % factor == 0)
+
+
+def result_size(edge: int, scale: int, to: int | None) -> int:
+    """The longest edge of the result for an ``edge``³ grid.
+
+    Args:
+        edge: longest edge of the coarse grid, voxels.
+        scale: the model's.
+        to: what was asked for; None: the largest size that 1024 allows.
+
+    Raises:
+        UsageError: ``to`` does not divide ``scale * edge``.
+    """
+    own = scale * edge
+    if to is None:
+        sizes = result_sizes(edge, scale)
+        return max((size for size in sizes if size <= DEFAULT_SIZE_LIMIT), default=own)
+    if to < 1 or own % to:
+        sizes = result_sizes(edge, scale)
+        raise UsageError(
+            f"size {to} cannot be made from {edge}: "
+            f"expected a divisor of {scale} x {edge} = {own}; "
+            f"these work: {', '.join(map(str, sizes))}"
+        )
+    return to
+
+
+def compose_odms(
+    silhouette: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32],
+    threshold: float,
+) -> npt.NDArray[np.uint16]:
+    """ODMs from what the predictors say, face by face.
+
+    Args:
+        silhouette: (6, N, N) float32, probability that a pixel meets the shape.
+        depth: (6, N, N) float32, fine voxels; read only where the silhouette is.
+        threshold: a pixel is silhouette when its probability is above it.
+
+    Returns:
+        (6, N, N) uint16: depth rounded half to even and clamped to 0 … N - 1, N at background.
+
+    Raises:
+        InputError: a depth inside the silhouette is not a number.
+    """
+    edge = depth.shape[-1]
+    odms = np.empty(depth.shape, np.uint16)
+    for face in range(FACE_COUNT):
+        inside = silhouette[face] > threshold
+        rounded = np.clip(np.rint(depth[face]), 0, edge - 1)
+        if np.isnan(rounded[inside]).any():
+            raise InputError("the depth predictor gave NaN: its weights are damaged")
+        odms[face] = np.where(inside, rounded, edge).astype(np.uint16)
+    return odms
+
+
+class _Clock:
+    """Times the steps of one run and tells how far it is."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+
+    @contextlib.contextmanager
+    def __call__(self, step: str, behind: float) -> Iterator[None]:
+        if self._progress:
+            self._progress(step, behind)
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
+
+    def done(self) -> None:
+        if self._progress:
+            self._progress("done", 1.0)
+
+
+def _cube(grid: VoxelGrid) -> npt.NDArray[np.bool_]:
+    """(N, N, N) bool: the grid padded with empty voxels at the far ends to its longest edge."""
+    edge = max(grid.shape)
+    return np.pad(grid.dense(), [(0, edge - n) for n in grid.shape])
+
+
+def _face_maps(maps: torch.Tensor, edge: int) -> npt.NDArray[np.float32]:
+    """The (6, edge, edge) float32 maps of a batch of one."""
+    expected = (1, FACE_COUNT, edge, edge)
+    if tuple(maps.shape) != expected:
+        raise InputError(f"predictor: expected maps of shape {expected}, found {tuple(maps.shape)}")
+    array: npt.NDArray[np.float32] = maps[0].float().cpu().numpy()
+    return array
+
+
+def _empty(grid: VoxelGrid, scale: int) -> VoxelGrid:
+    x, y, z = (scale * n for n in grid.shape)
+    words = -(-z // 64)
+    return grid.with_occupancy(np.zeros((x, y, words), np.uint64), (x, y, z), scale)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _usable_device(device: str | torch.device) -> torch.device:
+    import torch
+
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnavailableError(
+            f"device {str(device)!r} cannot be used: {first_line}; `mvd doctor` says what is here"
+        ) from error
+    return chosen
+
+
+@contextlib.contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    """Lets torch use ``threads`` threads inside; 0 leaves it alone."""
+    import torch
+
+    before = torch.get_num_threads()
+    if threads > 0:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if threads > 0:
+            torch.set_num_threads(before)
