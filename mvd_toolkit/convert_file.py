@@ -1,0 +1,174 @@
+"""Convert one file: any format to any other, what `batch.run` maps over many.
+
+A grid becomes a grid of another format, a coarser one, or a mesh; a mesh becomes a grid. The place
+in the world stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mvd_toolkit import io, ops, sidecar
+from mvd_toolkit.batch import Destination, Made, Source
+from mvd_toolkit.errors import UsageError
+from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.sidecar import OnExists, Recipe
+from mvd_toolkit.upscale import Fill
+from mvd_toolkit.voxelize import SurfaceReport, voxelize
+
+DEFAULT_RESOLUTION = 256
+"""Longest edge of a grid made of a mesh, voxels."""
+
+POOL_FACTOR = 8
+"""How many times finer a mesh is voxelized when a low rule says how to make the grid of it."""
+
+
+@dataclass
+class ConvertFile:
+    """Reads a grid or mesh and writes it in another format.
+
+    Attributes:
+        destination: where outputs go.
+        format: name of the output's format; None: that of the named file.
+        resolution: longest edge of the grid; None: the grid's own, 256 for a mesh.
+        low_rule: how a coarser grid is pooled; None: any for grids, and a mesh is voxelized at the
+            resolution itself.
+        fill: hull fills what no face can see into, none keeps the surface.
+        on_exists: what to do about a file in the way.
+        threads: 0: one a core.
+    """
+
+    destination: Destination
+    format: str | None = None
+    resolution: int | None = None
+    low_rule: str | None = None
+    fill: Fill | None = None
+    on_exists: OnExists = "error"
+    threads: int = 0
+
+    def __call__(
+        self, source: Source, progress: Callable[[str, float], None] | None = None
+    ) -> Made:
+        """Convert one file; ``progress`` is told its steps.
+
+        Raises:
+            InputError: it cannot be read.
+            UsageError: the conversion makes no sense.
+            OutputExistsError: something else is where the output goes.
+        """
+        tell = progress or (lambda step, fraction: None)
+        form = self._format(source.path)
+        output = self.destination.path(source, f"{source.path.stem}{form.suffixes[0]}")
+        input_hash = sidecar.file_hash(source.path)
+        recipe = self._recipe(form.name)
+        if not sidecar.should_make(output, recipe, input_hash, self.on_exists):
+            return Made(output, "skipped")
+        with sidecar.making(output, recipe, input_hash) as facts:
+            start = time.perf_counter()
+            tell("read", 0.0)
+            facts.update(self._make(source.path, output, form, tell))
+            facts["seconds"] = {"total": time.perf_counter() - start}
+        return Made(output, "made", facts, tuple(facts["notes"]))
+
+    def _make(
+        self, source: Path, output: Path, form: io.Format, tell: Callable[[str, float], None]
+    ) -> dict[str, Any]:
+        if io.sniff(source).kind == "mesh" and form.kind == "mesh":
+            self._only_for_grids(source)
+            mesh = io.load_mesh(source)
+            io.save_mesh(mesh, output, format=form.name, overwrite=True)
+            return {"vertices": len(mesh.vertices), "triangles": len(mesh.faces), "notes": []}
+        grid, notes = self._grid(source, tell)
+        tell("write", 0.8)
+        io.save(grid, output, format=form.name, overwrite=True)
+        return {
+            "shape": list(grid.shape),
+            "occupied": grid.count(),
+            "origin": list(grid.origin),
+            "spacing": list(grid.spacing),
+            "notes": notes,
+        }
+
+    def _grid(
+        self, source: Path, tell: Callable[[str, float], None]
+    ) -> tuple[VoxelGrid, list[str]]:
+        if io.sniff(source).kind == "mesh":
+            return self._voxelized(source, tell)
+        grid = io.load(source)
+        if self.fill == "hull":
+            grid = ops.hull(grid, threads=self.threads)
+        return self._pooled(grid, source), []
+
+    def _voxelized(
+        self, source: Path, tell: Callable[[str, float], None]
+    ) -> tuple[VoxelGrid, list[str]]:
+        mesh = io.load_mesh(source)
+        resolution = self.resolution or DEFAULT_RESOLUTION
+        factor = POOL_FACTOR if self.low_rule else 1
+        tell("voxelize", 0.2)
+        made = voxelize(
+            mesh.vertices,
+            mesh.faces,
+            resolution * factor,
+            fill=self.fill or "hull",
+            margin=factor,
+            threads=self.threads,
+        )
+        grid = made.grid
+        if self.low_rule:
+            grid = ops.pool(grid, factor, self.low_rule, threads=self.threads)
+        return grid, _notes(made.report)
+
+    def _pooled(self, grid: VoxelGrid, source: Path) -> VoxelGrid:
+        edge = max(grid.shape)
+        if self.resolution is None or self.resolution == edge:
+            return grid
+        if self.resolution > edge:
+            raise UsageError(
+                f"{source}: --resolution {self.resolution} is finer than its {edge}; "
+                f"`mvd upscale {source}` makes it finer"
+            )
+        if edge % self.resolution:
+            works = [edge // factor for factor in range(2, edge + 1) if edge % factor == 0]
+            raise UsageError(
+                f"{source}: --resolution {self.resolution} does not divide its {edge}; "
+                f"these do: {', '.join(map(str, works))}"
+            )
+        rule = self.low_rule or "any"
+        return ops.pool(grid, edge // self.resolution, rule, threads=self.threads)
+
+    def _only_for_grids(self, source: Path) -> None:
+        if self.resolution or self.low_rule or self.fill:
+            raise UsageError(
+                f"{source}: mesh to mesh takes no --resolution, --low-rule or --fill; "
+                "convert to a grid first"
+            )
+
+    def _format(self, source: Path) -> io.Format:
+        named = self.destination.file
+        if self.format is None and named is None:
+            raise UsageError(
+                "--format: expected the name of one when -o is no file: see `mvd formats`"
+            )
+        return io.output_format(named or source, self.format, ("grid", "mesh"))
+
+    def _recipe(self, form: str) -> Recipe:
+        options = {
+            "format": form,
+            "resolution": self.resolution,
+            "low_rule": self.low_rule,
+            "fill": self.fill,
+        }
+        return Recipe("convert", options)
+
+
+def _notes(report: SurfaceReport) -> list[str]:
+    """What a user should know of a mesh's triangles."""
+    counts = {"without area": report.degenerate, "left out as not finite or not there": report.bad}
+    return [
+        f"{count} of {report.triangles} triangles {what}" for what, count in counts.items() if count
+    ]

@@ -1,0 +1,146 @@
+"""``<output>.mvd.json``: how an output was made, so that the same command can be run again.
+
+A sidecar is written twice: before the output, as a claim ("finished": false), and after it, with
+the output's hash. An output whose sidecar holds the same recipe, the same input and the output's
+own hash is finished and is skipped; a claim of the same recipe and input is what a killed run left
+behind, and is made again; anything else is a stranger's file and stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mvd_toolkit import __version__
+from mvd_toolkit.errors import OutputExistsError, UsageError
+
+SUFFIX = ".mvd.json"
+SCHEMA = "mvd.sidecar/1"
+
+OnExists = Literal["error", "skip", "overwrite"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What, apart from the input's bytes, decides an output's bytes.
+
+    Attributes:
+        command: the stage, ``upscale`` for instance.
+        options: JSON-able; a model stands in it by its hash.
+        version: of mvd_toolkit.
+    """
+
+    command: str
+    options: dict[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the recipe, in hex."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sidecar_path(output: Path) -> Path:
+    """Where the sidecar of ``output`` lies: beside it."""
+    return output.with_name(output.name + SUFFIX)
+
+
+def read(output: Path) -> dict[str, Any] | None:
+    """The sidecar of ``output``; None when there is none, or it is not one of ours."""
+    try:
+        document = json.loads(sidecar_path(output).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        return None
+    return document
+
+
+def should_make(output: Path, recipe: Recipe, input_hash: str, on_exists: OnExists) -> bool:
+    """Whether ``output`` is to be made: False when it is finished, or exists and may be skipped.
+
+    Args:
+        output: the file to make.
+        recipe: how it would be made.
+        input_hash: `file_hash` of what it would be made from.
+        on_exists: what to do about a file that is something else.
+
+    Raises:
+        OutputExistsError: it exists, is something else, and ``on_exists`` is "error".
+        UsageError: ``on_exists`` is none of the three.
+    """
+    if on_exists not in get_args(OnExists):
+        raise UsageError(
+            f"on-exists: expected {', '.join(get_args(OnExists))}, found {on_exists!r}"
+        )
+    if not output.exists():
+        return True
+    document = read(output)
+    same = document is not None and (
+        document.get("recipe_hash") == recipe.hash and document.get("input_sha256") == input_hash
+    )
+    if document is not None and same:
+        if not document.get("finished"):
+            return True
+        if output.is_file() and document.get("output_sha256") == file_hash(output):
+            return False
+    if on_exists == "error":
+        raise OutputExistsError(
+            f"{output}: exists{_what_it_is(document, same)}; "
+            "--on-exists overwrite replaces it, --on-exists skip keeps it"
+        )
+    return on_exists == "overwrite"
+
+
+def _what_it_is(document: dict[str, Any] | None, same: bool) -> str:
+    if document is None:
+        return " and was not made by this command"
+    if same:
+        return " and was changed since it was made"
+    return " and was made from another input or with other options"
+
+
+@contextmanager
+def making(output: Path, recipe: Recipe, input_hash: str) -> Iterator[dict[str, Any]]:
+    """Claim ``output``, let the body make it, then write its sidecar.
+
+    Yields a dict for anything else worth keeping: transform, device, seconds. The folder of
+    ``output`` is made when it is missing. An error in the body takes the claim back.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    known = {
+        "schema": SCHEMA,
+        "recipe_hash": recipe.hash,
+        "input_sha256": input_hash,
+        **asdict(recipe),
+    }
+    facts: dict[str, Any] = {}
+    _write(output, {**known, "finished": False})
+    try:
+        yield facts
+    except BaseException:
+        sidecar_path(output).unlink(missing_ok=True)
+        raise
+    _write(output, {**known, "finished": True, "output_sha256": file_hash(output), **facts})
+
+
+def _write(output: Path, document: dict[str, Any]) -> None:
+    from mvd_toolkit.io import atomic
+
+    with atomic(sidecar_path(output), overwrite=True) as file:
+        file.write((json.dumps(document, indent=1) + "\n").encode())
