@@ -1,0 +1,72 @@
+"""The options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mvd_toolkit.cli._output import Output
+from mvd_toolkit.sidecar import OnExists as OnExists
+
+LowRule = Literal["auto", "any", "half", "centre"]
+Fill = Literal["hull", "none"]
+
+
+def output(ctx: typer.Context) -> Output:
+    """What this run prints to."""
+    out = ctx.find_root().obj
+    assert isinstance(out, Output)
+    return out
+
+
+def _json(ctx: typer.Context, value: bool) -> bool:
+    output(ctx).json |= value
+    return value
+
+
+def _quiet(ctx: typer.Context, value: bool) -> bool:
+    output(ctx).quiet |= value
+    return value
+
+
+def _debug(ctx: typer.Context, value: bool) -> bool:
+    output(ctx).debug |= value
+    return value
+
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", callback=_json, help="One JSON document on stdout.")
+]
+QuietFlag = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=_quiet, help="No progress and no talk.")
+]
+DebugFlag = Annotated[
+    bool, typer.Option("--debug", callback=_debug, help="Errors come with a traceback.")
+]
+OnExistsOption = Annotated[
+    OnExists,
+    typer.Option(
+        help="What to do when an output exists and is no finished result of this command."
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="A file, when there is one input and the suffix is a known one; else a folder.",
+    ),
+]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="Name of the output's format: see `mvd formats`.")
+]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads to use; 0: one a core.")]
+DeviceOption = Annotated[str, typer.Option(help="Where the networks run: cpu, cuda, cuda:1 …")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "-m", "--model", help="A model directory, or the name of a model; default: the one inside."
+    ),
+]

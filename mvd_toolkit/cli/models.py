@@ -1,0 +1,62 @@
+"""`mvd models`: the default model, or those in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mvd_toolkit.cli._options import DebugFlag, JsonFlag, QuietFlag, output
+
+if TYPE_CHECKING:
+    from mvd_toolkit.model import Model
+
+
+def models(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Look here; default: what comes with mvd."),
+    ] = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """List models, with what each can do; one that cannot be loaded says why."""
+    from mvd_toolkit import model as model_module
+    from mvd_toolkit.errors import InputError, MVDError
+
+    out = output(ctx)
+    root = model_module.PACKAGED if folder is None else folder
+    found = sorted({path.parent for path in root.glob("**/config.json")})
+    if folder is not None and not found:
+        raise InputError(f"{folder}: expected folders with a config.json, found none")
+    rows = []
+    for directory in found:
+        name = directory.relative_to(root).as_posix()
+        try:
+            rows.append(_row(name, directory, model_module.Model.load(directory)))
+        except MVDError as error:
+            out.warn(f"{directory}: {error}")
+    for row in rows:
+        out.item(row)
+    out.table(rows)
+    out.finish()
+
+
+def _row(name: str, directory: Path, model: Model) -> dict[str, Any]:
+    return {
+        "name": directory.name if name == "." else name,
+        "path": str(directory),
+        "scale": model.config.scale,
+        "rules": list(model.config.rules),
+        "silhouette": model.config.silhouette.get("backbone"),
+        "depth": model.config.depth.get("backbone"),
+        "parameters": sum(
+            weights.numel()
+            for predictor in (model.silhouette, model.depth)
+            for weights in predictor.parameters()
+        ),
+        "bytes": sum(file.stat().st_size for file in directory.glob("*.safetensors")),
+    }

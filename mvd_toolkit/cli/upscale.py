@@ -1,0 +1,64 @@
+"""`mvd upscale`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mvd_toolkit.cli._options import (
+    DebugFlag,
+    DeviceOption,
+    Fill,
+    FormatOption,
+    JsonFlag,
+    LowRule,
+    ModelOption,
+    OnExistsOption,
+    OutputOption,
+    QuietFlag,
+    ThreadsOption,
+    output,
+)
+
+
+def upscale(
+    ctx: typer.Context,
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help="Voxel files, or folders of them.")
+    ],
+    out_path: OutputOption = None,
+    model: ModelOption = None,
+    to: Annotated[
+        int | None, typer.Option(min=1, help="Longest edge of the result, voxels.")
+    ] = None,
+    form: FormatOption = None,
+    low_rule: Annotated[LowRule, typer.Option(help="How the coarse grid was made.")] = "auto",
+    fill: Annotated[
+        Fill, typer.Option(help="Fill what no face can see into, or take the grid as it is.")
+    ] = "hull",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 0,
+    on_exists: OnExistsOption = "error",
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Upscale coarse voxel grids, 8 times by default.
+
+    Each result is written as <stem>_<N>.<ext> beside its input or under -o, in the same place in
+    the world, with a sidecar <output>.mvd.json. A result that is finished already is skipped.
+    """
+    from mvd_toolkit import batch
+    from mvd_toolkit.cli import _files
+    from mvd_toolkit.upscale import Upscaler
+    from mvd_toolkit.upscale_file import UpscaleFile
+
+    out = output(ctx)
+    _files.writable(form)
+    items = batch.find_sources(inputs, _files.suffixes("grid", reads=True))
+    destination = batch.Destination.from_option(out_path, inputs, _files.suffixes(writes=True))
+    upscaler = Upscaler.load(model, device)
+    job = UpscaleFile(upscaler, destination, to, form, low_rule, fill, on_exists, threads)
+    _files.run(out, items, job, single=_files.is_single(inputs))
