@@ -1,0 +1,92 @@
+"""One predictor while it is trained: its optimiser and the moving average of its weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+
+from mvd_toolkit.batches import Batch
+from mvd_toolkit.model import Predictor
+from mvd_toolkit.specs import Role
+from mvd_toolkit.training_settings import Settings
+
+
+class Learner:
+    """A predictor, its optimiser, and its averaged twin, which is what is validated and saved.
+
+    Attributes:
+        role: silhouette or depth.
+        predictor: the network that takes steps.
+        average: the exponential moving average of its weights, in eval mode; without averaging,
+            a copy of the weights themselves.
+    """
+
+    def __init__(
+        self, role: Role, predictor: torch.nn.Module, settings: Settings, device: torch.device
+    ) -> None:
+        self.role = role
+        self.predictor = predictor.to(device).train()
+        self.average = copy.deepcopy(predictor).eval().requires_grad_(False)
+        self._settings = settings
+        self._optimiser = torch.optim.AdamW(
+            self.predictor.parameters(),
+            lr=settings.lr,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        )
+        self._device = device
+
+    def step(self, batch: Batch, step: int, rate: float) -> dict[str, float]:
+        """Take one step at a learning rate; figures for the log.
+
+        A gradient that is not finite is skipped, and told as ``skipped`` 1.
+        """
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.zero_grad(set_to_none=True)
+        half = self._settings.precision == "bf16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
+            loss, figures = cast(Any, self.predictor).loss(
+                batch.low, batch.rule_index, batch.odms, self._settings.faces
+            )
+        loss.backward()
+        limit = self._settings.clip or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), limit)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            self._optimiser.step()
+        self._follow(step)
+        return {**figures, "gradient": float(norm), "skipped": float(not finite)}
+
+    @property
+    def averaged(self) -> Predictor:
+        """The averaged predictor, for a model."""
+        return cast(Predictor, self.average)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All it takes to go on."""
+        return {
+            "predictor": self.predictor.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.predictor.load_state_dict(state["predictor"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        """Move the average towards the weights: fast at first, then with the set decay."""
+        decay = min(self._settings.ema, (1 + step) / (10 + step)) if self._settings.ema else 0.0
+        mine, theirs = self.average.state_dict(), self.predictor.state_dict()
+        for name, value in theirs.items():
+            if value.is_floating_point():
+                mine[name].lerp_(value, 1 - decay)
+            else:
+                mine[name].copy_(value)

@@ -1,0 +1,555 @@
+"""A model: two predictors, how their answers are fused, and the directory that holds them.
+
+::
+
+    MODEL/
+      config.json               ModelConfig; what it takes to build the predictors again
+      silhouette.safetensors    weights, half precision; float32 once loaded
+      depth.safetensors
+      README.md                 the card: data, licence, scores, plugins needed
+
+A predictor that a plugin trains and loads by itself (`PredictorSpec`) has a folder ``silhouette/``
+or ``depth/`` of its own files in place of the safetensors.
+
+Loading believes nothing: the schema, every key, and the names and shapes of the weights are checked
+before anything is allocated; no pickle is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from mvd_toolkit import __version__, plugins
+from mvd_toolkit.card import model_card
+from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
+from mvd_toolkit.specs import Role
+
+SCHEMA: Final = "mvd.model/1"
+ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
+PACKAGED: Final = Path(__file__).parent / "weights"
+"""The models that come with the package, a directory each."""
+
+DEFAULT_NAME: Final = "default"
+MAX_TEXT_BYTES: Final = 2**20
+"""Largest config.json or README.md that is read."""
+
+_CONFIG, _CARD = "config.json", "README.md"
+
+Predictor = Callable[[torch.Tensor, str], torch.Tensor]
+"""(B, N, N, N) bool low grids and the rule they were made by, to (B, 6, sN, sN) float32."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How six silhouettes and depths become voxels (DESIGN §3).
+
+    Attributes:
+        silhouette_threshold: a pixel is silhouette when its probability is above it.
+        smooth_threshold: depths that differ by less, in fine voxels, are averaged over a 7x7
+            window; None: no smoothing.
+        structure_votes: how many faces must see background on a voxel's line to delete it.
+    """
+
+    silhouette_threshold: float = 0.5
+    smooth_threshold: float | None = None
+    structure_votes: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.silhouette_threshold < 1:
+            raise InputError(
+                "fusion.silhouette_threshold: expected a number between 0 and 1, "
+                f"found {self.silhouette_threshold!r}"
+            )
+        if self.smooth_threshold is not None and not self.smooth_threshold > 0:
+            raise InputError(
+                "fusion.smooth_threshold: expected null or a positive number, "
+                f"found {self.smooth_threshold!r}"
+            )
+        if self.structure_votes not in range(1, 7):
+            raise InputError(
+                f"fusion.structure_votes: expected 1 to 6, found {self.structure_votes!r}"
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What config.json holds.
+
+    Attributes:
+        scale: fine edge / coarse edge.
+        silhouette: what builds the silhouette predictor: its kind, backbone, options, plugin.
+        depth: the same for the depth predictor.
+        rules: the low rules it was trained for.
+        fusion: how the predictions become voxels.
+        about: what the card tells besides: data, licence, credit, scores; any JSON.
+        version: version of mvd_toolkit that wrote it.
+    """
+
+    scale: int
+    silhouette: Mapping[str, Any]
+    depth: Mapping[str, Any]
+    rules: tuple[str, ...] = LOW_RULES
+    fusion: Fusion = field(default_factory=Fusion)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    def __post_init__(self) -> None:
+        if self.scale not in (2, 4, 8):
+            raise InputError(f"scale: expected 2, 4 or 8, found {self.scale!r}")
+        if not self.rules or not set(self.rules) <= set(LOW_RULES):
+            raise InputError(
+                f"rules: expected some of {', '.join(LOW_RULES)}, found {list(self.rules)!r}"
+            )
+
+    def section(self, role: Role) -> Mapping[str, Any]:
+        """What builds the predictor of that role."""
+        return self.silhouette if role == "silhouette" else self.depth
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of config.json."""
+        values = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        values["rules"] = list(self.rules)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Any) -> ModelConfig:
+        """Read what `to_dict` gives.
+
+        Raises:
+            InputError: another schema, an unknown or missing key, a value of another type.
+        """
+        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+            found = values.get("schema") if isinstance(values, dict) else type(values).__name__
+            raise InputError(f"schema: expected {SCHEMA!r}, found {found!r}")
+        values = {key: value for key, value in values.items() if key != "schema"}
+        _check_keys(cls, values, "")
+        _check_type(values["scale"], int, "scale")
+        for key in ("silhouette", "depth", "fusion", "about"):
+            _check_type(values.get(key, {}), dict, key)
+        rules = values.get("rules", list(LOW_RULES))
+        _check_type(rules, list, "rules")
+        fusion = values.get("fusion", {})
+        _check_keys(Fusion, fusion, "fusion.")
+        for key, kind in (
+            ("silhouette_threshold", (int, float)),
+            ("smooth_threshold", (int, float, type(None))),
+            ("structure_votes", int),
+        ):
+            if key in fusion:
+                _check_type(fusion[key], kind, f"fusion.{key}")
+        return cls(**{**values, "rules": tuple(map(str, rules)), "fusion": Fusion(**fusion)})
+
+
+class Model:
+    """A silhouette and a depth predictor with their config.
+
+    Attributes:
+        config: what config.json holds.
+        silhouette: (B, N, N, N) bool, rule -> (B, 6, sN, sN) float32, probability.
+        depth: the same for depth, in fine voxels.
+    """
+
+    def __init__(self, config: ModelConfig, silhouette: Predictor, depth: Predictor) -> None:
+        self.config = config
+        self.silhouette = silhouette
+        self.depth = depth
+
+    @classmethod
+    def from_predictors(
+        cls,
+        silhouette: Predictor,
+        depth: Predictor,
+        *,
+        scale: int,
+        rules: tuple[str, ...] = LOW_RULES,
+        fusion: Fusion | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> Model:
+        """A model of two predictors; the plugins they need are noted in its config.
+
+        Args:
+            silhouette: the silhouette predictor, with a method ``config``.
+            depth: the depth predictor.
+            scale: fine edge / coarse edge.
+            rules: the low rules it is good for.
+            fusion: by default the paper's, smoothing at 1.5 x ``scale``.
+            about: what the card tells.
+        """
+        config = ModelConfig(
+            scale=scale,
+            silhouette=_describe(silhouette),
+            depth=_describe(depth),
+            rules=rules,
+            fusion=fusion or Fusion(smooth_threshold=1.5 * scale),
+            about=about or {},
+        )
+        return cls(config, silhouette, depth)
+
+    @classmethod
+    def load(cls, model: str | Path | None = None) -> Model:
+        """Load a model.
+
+        Args:
+            model: None for the default model; the name of a model that comes with the package; or
+                the path of a model directory.
+
+        Raises:
+            UnavailableError: there is no such model, or a plugin that it needs is missing.
+            InputError: a file is missing or malformed, or does not fit the config.
+        """
+        directory = find_model(model)
+        with _where(directory / _CONFIG):
+            config = ModelConfig.from_dict(_read_json(directory / _CONFIG))
+        built = {role: _load_predictor(directory, role, config) for role in ROLES}
+        return cls(config, built["silhouette"], built["depth"])
+
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the model directory: a temporary folder first, then renamed.
+
+        Args:
+            directory: where to.
+            overwrite: replace a model that is there. What is no model is never replaced.
+
+        Raises:
+            OutputExistsError: the directory exists and may not be replaced.
+            InputError: a weight is not finite in half precision.
+        """
+        target = Path(directory)
+        _check_target(target, overwrite)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.tmp"
+        try:
+            temporary.mkdir()
+            for role in ROLES:
+                _save_predictor(self._predictor(role), temporary, role)
+            _write(temporary / _CARD, self.card())
+            _write(temporary / _CONFIG, json.dumps(self.config.to_dict(), indent=2) + "\n")
+            _swap(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return target
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move the predictors to a device, in place."""
+        for role in ROLES:
+            predictor = self._predictor(role)
+            if isinstance(predictor, torch.nn.Module):
+                predictor.to(device)
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what decides the model's answers: kinds, options, fusion and weights.
+
+        The same before saving and after loading; the card and versions do not count.
+        """
+        digest = hashlib.sha256()
+        deciding = self.config.to_dict()
+        for key in ("about", "version"):
+            deciding.pop(key)
+        for role in ROLES:
+            deciding[role] = {k: v for k, v in deciding[role].items() if k != "plugin_version"}
+        digest.update(json.dumps(deciding, sort_keys=True).encode())
+        for role in ROLES:
+            for name, content in _contents(self._predictor(role)):
+                digest.update(f"{role}/{name}\n".encode())
+                digest.update(content)
+        return digest.hexdigest()
+
+    def card(self) -> str:
+        """README.md of the model directory, in Markdown."""
+        parameters: dict[str, int] = {
+            role: sum(parameter.numel() for parameter in predictor.parameters())
+            for role in ROLES
+            if isinstance(predictor := self._predictor(role), torch.nn.Module)
+        }
+        return model_card(self.config.to_dict(), parameters)
+
+    def _predictor(self, role: Role) -> Predictor:
+        return self.silhouette if role == "silhouette" else self.depth
+
+
+class ExternalPredictor:
+    """A predictor of a plugin (`PredictorSpec`), loaded from a folder of its own files."""
+
+    def __init__(self, name: str, directory: str | Path) -> None:
+        self.name = name
+        self.directory = Path(directory)
+        self._spec = plugins.predictor(name)
+        self._predict = self._spec.load(self.directory)
+
+    def __call__(self, low: torch.Tensor, rule: str = "any") -> torch.Tensor:
+        """(B, N, N, N) bool to (B, 6, sN, sN) float32; the rule is not passed on."""
+        return cast(torch.Tensor, self._predict(low))
+
+    def config(self) -> dict[str, Any]:
+        """JSON-able description."""
+        return {"kind": "plugin", "role": self._spec.role, "predictor": self.name}
+
+
+def packaged_models() -> list[str]:
+    """Names of the models that come with the package."""
+    if not PACKAGED.is_dir():
+        return []
+    return sorted(path.parent.name for path in PACKAGED.glob(f"*/{_CONFIG}"))
+
+
+def find_model(model: str | Path | None) -> Path:
+    """The directory of a model: see `Model.load`.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    if model is None:
+        if (PACKAGED / DEFAULT_NAME / _CONFIG).is_file():
+            return PACKAGED / DEFAULT_NAME
+        raise UnavailableError(
+            f"the default model is not there: expected {PACKAGED / DEFAULT_NAME}; "
+            "name one with -m, or train one with `mvd train`"
+        )
+    text = str(model)
+    bare = isinstance(model, str) and os.sep not in text and "/" not in text and text[:1] != "."
+    if bare and text in packaged_models():
+        return PACKAGED / text
+    directory = Path(model)
+    if directory.is_dir():
+        return directory
+    raise UnavailableError(
+        f"no model {text!r}: expected a model directory"
+        + (f" or one of {', '.join(packaged_models()) or 'no packaged models'}" if bare else "")
+    )
+
+
+# Building and reading predictors
+
+
+def _describe(predictor: Any) -> dict[str, Any]:
+    """A predictor's config, with the plugin that it needs."""
+    section = dict(predictor.config())
+    kind: Literal["backbone", "predictor"] = "backbone" if "backbone" in section else "predictor"
+    row = plugins.provider(kind, section[kind])
+    return {**section, "plugin": row.module, "plugin_version": row.version}
+
+
+def _load_predictor(directory: Path, role: Role, config: ModelConfig) -> Predictor:
+    section = dict(config.section(role))
+    with _where(directory / _CONFIG):
+        needs = _plugin_of(section, role)
+    if section.get("kind") == "plugin":
+        with _where(directory / role):
+            return ExternalPredictor(section["predictor"], directory / role)
+    path = directory / f"{role}.safetensors"
+    with torch.device("meta"):
+        expected = _build(role, section, directory, config.scale).state_dict()
+    with _where(path):
+        _check_shapes(path, expected, needs)
+        state = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(path).items()
+        }
+        damaged = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+        if damaged:
+            raise InputError(f"{damaged[0]} is not finite")
+    predictor = _build(role, section, directory, config.scale)
+    predictor.load_state_dict(state)
+    return cast(Predictor, predictor.eval())
+
+
+def _plugin_of(section: Mapping[str, Any], role: Role) -> str:
+    """Check that the plugin is there; how to call it in messages."""
+    kind: Literal["backbone", "predictor"]
+    kind = "predictor" if section.get("kind") == "plugin" else "backbone"
+    name = section.get(kind)
+    if not isinstance(name, str):
+        raise InputError(f"{role}.{kind}: expected a name, found {name!r}")
+    needs = f"plugin {section.get('plugin', '?')} {section.get('plugin_version', '')}".rstrip()
+    if name not in (plugins.predictors() if kind == "predictor" else plugins.backbones()):
+        raise UnavailableError(
+            f"the model's {role} predictor needs {kind} {name!r} of {needs}, which is not "
+            "installed (`mvd plugins` lists what is)"
+        )
+    return needs
+
+
+def _build(role: Role, section: dict[str, Any], directory: Path, scale: int) -> torch.nn.Module:
+    """The predictor with random weights; on the meta device it costs nothing."""
+    kind = section.get("kind")
+    values = {k: v for k, v in section.items() if k not in ("plugin", "plugin_version")}
+    if values.get("role", role) != role or values.get("scale", scale) != scale:
+        raise InputError(
+            f"{directory / _CONFIG}: {role}: expected role {role!r} and scale {scale}, "
+            f"found {values.get('role')!r} and {values.get('scale')!r}"
+        )
+    try:
+        return cast(torch.nn.Module, predictor_class(kind, role).from_config(values))
+    except (InputError, UsageError, TypeError, ValueError) as error:
+        raise InputError(f"{directory / _CONFIG}: {role}: {error}") from error
+
+
+def predictor_class(kind: Any, role: Role) -> Any:
+    """The class of a predictor that is a module here: kind "view" or "paper".
+
+    Raises:
+        InputError: another kind.
+    """
+    if kind == "view":
+        from mvd_toolkit import predictors
+
+        return predictors.SilhouettePredictor if role == "silhouette" else predictors.DepthPredictor
+    if kind == "paper":
+        from mvd_toolkit import paper
+
+        return paper.PaperSilhouette if role == "silhouette" else paper.PaperDepth
+    raise InputError(f"{role}.kind: expected view, paper or plugin, found {kind!r}")
+
+
+def _check_shapes(path: Path, expected: Mapping[str, torch.Tensor], needs: str) -> None:
+    """Compare the file's header with what the config builds, before weights are read."""
+    with safe_open(path, framework="pt") as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    for name, tensor in expected.items():
+        if name not in found:
+            raise InputError(f"weight {name!r} is missing ({needs})")
+        if found[name] != tuple(tensor.shape):
+            raise InputError(
+                f"weight {name!r}: expected shape {tuple(tensor.shape)} as config.json and "
+                f"{needs} say, found {found[name]}"
+            )
+    extra = sorted(set(found) - set(expected))
+    if extra:
+        raise InputError(f"weight {extra[0]!r} is not part of the network ({needs})")
+
+
+# Writing
+
+
+def _half(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state as saved: parameters in half precision, buffers as they are."""
+    parameters = dict(module.named_parameters())
+    state = {}
+    for name, tensor in module.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous().clone()
+        if name in parameters and tensor.is_floating_point():
+            tensor = tensor.half()
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"weight {name!r} is not finite in half precision")
+        state[name] = tensor
+    return state
+
+
+def _contents(predictor: Predictor) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of all that a predictor is made of, in a fixed order."""
+    if isinstance(predictor, ExternalPredictor):
+        for path in sorted(p for p in predictor.directory.rglob("*") if p.is_file()):
+            yield path.relative_to(predictor.directory).as_posix(), path.read_bytes()
+    elif isinstance(predictor, torch.nn.Module):
+        for name, tensor in sorted(_half(predictor).items()):
+            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}", tensor.numpy().tobytes()
+
+
+def _save_predictor(predictor: Predictor, directory: Path, role: Role) -> None:
+    if isinstance(predictor, ExternalPredictor):
+        shutil.copytree(predictor.directory, directory / role)
+    elif isinstance(predictor, torch.nn.Module):
+        path = directory / f"{role}.safetensors"
+        save_file(_half(predictor), path)
+        _fsync(path)
+    else:
+        raise UsageError(f"{role}: a {type(predictor).__name__} cannot be saved")
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not overwrite:
+        raise OutputExistsError(f"{target} exists")
+    try:
+        is_model = _read_json(target / _CONFIG).get("schema") == SCHEMA
+    except (InputError, AttributeError):
+        is_model = False
+    if not is_model:
+        raise OutputExistsError(f"{target} exists and is no model directory")
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    """Put the new directory in place of the old one, if any."""
+    old = temporary.with_suffix(".old")
+    if target.exists():
+        os.rename(target, old)
+    os.rename(temporary, target)
+    _fsync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# Reading with errors that say where
+
+
+@contextlib.contextmanager
+def _where(path: Path) -> Iterator[None]:
+    """Put the path before what went wrong inside."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        size = path.stat().st_size
+        if size > MAX_TEXT_BYTES:
+            raise InputError(f"expected at most {MAX_TEXT_BYTES} bytes, found {size}")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"is no JSON: {error}") from error
+
+
+def _check_keys(cls: Any, values: Mapping[str, Any], prefix: str) -> None:
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            raise InputError(f"unknown key {prefix + key!r}: expected {', '.join(fields)}")
+    for name, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise InputError(f"key {prefix + name!r} is missing")
+
+
+def _check_type(value: Any, kinds: Any, name: str) -> None:
+    if not isinstance(value, kinds) or (isinstance(value, bool)):
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        expected = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+        raise InputError(f"{name}: expected {expected}, found {value!r}")

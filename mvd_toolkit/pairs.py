@@ -1,0 +1,424 @@
+"""Pairs on disk: what networks learn from, a compressed file a shape.
+
+::
+
+    DATASET/
+      dataset.json                     what the pairs are, how they were split, how many there are
+      train/ val/ test/
+        <id>_<low>_<high>.npz
+          low, low_half, low_centre    packed low grids, uint64 (N, N, W)
+          odms                         of the fine grid, (6, sN, sN) uint16
+          shape                        of the low grids, int64 (3,)
+          transform                    origin and spacing of the fine grid, float64 (2, 3)
+          source_sha256                of the mesh, text
+
+The fine grid is the hull of its ODMs, so they are all that is kept of it: about 13 KB at 256³.
+No torch here: converting loads none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mvd_toolkit import __version__, ops
+from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES
+from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.grid import VoxelGrid, words_per_line
+from mvd_toolkit.voxelize import Pair, SurfaceReport
+
+SCHEMA: Final = "mvd.dataset/1"
+SPLITS: Final = ("train", "val", "test")
+DEFAULT_FRACTIONS: Final = (0.8, 0.1, 0.1)
+
+MAX_MEMBER_BYTES: Final = 2**26
+"""Largest array of a pair that is read: the ODMs of a 2048³ grid take 48 MiB."""
+
+_LOW_KEYS: Final = dict(zip(LOW_RULES, ("low", "low_half", "low_centre"), strict=True))
+_KEYS: Final = (*_LOW_KEYS.values(), "odms", "shape", "transform", "source_sha256")
+
+
+@dataclass(frozen=True)
+class StoredPair:
+    """A pair as read from its file.
+
+    Attributes:
+        lows: low rule -> (N, N, W) uint64, the packed low grid.
+        odms: (6, sN, sN) uint16, of the fine grid.
+        edge: N.
+        origin: world position of the outer corner of both grids.
+        spacing: of the fine grid.
+        source_sha256: of the mesh; empty when unknown.
+    """
+
+    lows: Mapping[str, npt.NDArray[np.uint64]]
+    odms: npt.NDArray[np.uint16]
+    edge: int
+    origin: tuple[float, float, float]
+    spacing: tuple[float, float, float]
+    source_sha256: str
+
+
+def split_of(low: VoxelGrid, fractions: Sequence[float] = DEFAULT_FRACTIONS) -> str:
+    """The split a pair belongs to: a function of its low grid alone.
+
+    The SHA-256 of the low grid's shape and packed words, read as a fraction, falls into train, val
+    or test. Adding shapes moves none, and shapes with the same low grid stay together.
+
+    Args:
+        low: the *any*-pooled low grid.
+        fractions: shares of train, val and test; they sum to 1.
+
+    Raises:
+        UsageError: the fractions are no shares.
+    """
+    check_fractions(fractions)
+    digest = hashlib.sha256(np.asarray(low.shape, "<i8").tobytes())
+    digest.update(np.ascontiguousarray(low.packed, "<u8").tobytes())
+    place = int.from_bytes(digest.digest()[:8], "big") / 2**64
+    if place < fractions[0]:
+        return "train"
+    return "val" if place < fractions[0] + fractions[1] else "test"
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Check that three numbers are shares of train, val and test.
+
+    Raises:
+        UsageError: they are not three, negative, or do not sum to 1.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise UsageError(
+            f"split: expected three shares of train, val and test that sum to 1, found {fractions}"
+        )
+
+
+def pair_of(high: VoxelGrid, scale: int, *, threads: int = 0) -> Pair:
+    """A pair of a fine grid that is there already, in place of a mesh.
+
+    Args:
+        high: (s*N, s*N, s*N); its hull is taken.
+        scale: s.
+        threads: for the core.
+    """
+    hull = ops.hull(high, threads=threads)
+    low, half, centre = (
+        ops.hull(ops.pool(hull, scale, rule, threads=threads), threads=threads)
+        for rule in LOW_RULES
+    )
+    odms = ops.extract_odms(hull, threads=threads)
+    return Pair(hull, low, half, centre, odms, SurfaceReport(0, 0, 0))
+
+
+def write_pair(
+    dataset: str | Path,
+    name: str,
+    pair: Pair,
+    *,
+    split: str | None = None,
+    fractions: Sequence[float] = DEFAULT_FRACTIONS,
+    source_sha256: str = "",
+) -> Path:
+    """Write a pair into a dataset, whole or not at all.
+
+    Args:
+        dataset: its directory; made when missing.
+        name: the pair's id; with the two edges it names the file.
+        pair: cubic grids.
+        split: train, val or test; by default what `split_of` says.
+        fractions: see `split_of`.
+        source_sha256: hash of what the pair was made from.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: no such split.
+    """
+    split = split or split_of(pair.low, fractions)
+    if split not in SPLITS:
+        raise UsageError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
+    folder = Path(dataset) / split
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / pair_file_name(name, pair.low.shape[0], pair.high.shape[0])
+    with _atomic(path) as file:
+        np.savez_compressed(
+            file,
+            low=pair.low.packed,
+            low_half=pair.low_half.packed,
+            low_centre=pair.low_centre.packed,
+            odms=np.asarray(pair.odms, np.uint16),
+            shape=np.asarray(pair.low.shape, np.int64),
+            transform=np.asarray([pair.high.origin, pair.high.spacing], np.float64),
+            source_sha256=np.asarray(source_sha256, "U64"),
+        )
+    return path
+
+
+def pair_file_name(name: str, low: int, high: int) -> str:
+    """``<id>_<low>_<high>.npz``."""
+    return f"{name}_{low}_{high}.npz"
+
+
+def pair_files(dataset: str | Path, split: str, low: int, high: int) -> list[Path]:
+    """The pairs of a split at these edges, sorted by id."""
+    return sorted((Path(dataset) / split).glob(pair_file_name("*", low, high)))
+
+
+def read_pair(path: str | Path) -> StoredPair:
+    """Read a pair.
+
+    Raises:
+        InputError: the file is no pair, or its arrays do not fit each other.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            arrays = {key: _read_array(archive, key) for key in _KEYS}
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as e:
+        raise InputError(f"{path}: is no pair: {e}") from e
+    return _checked(path, arrays)
+
+
+def write_description(
+    dataset: str | Path,
+    low: int,
+    high: int,
+    *,
+    fractions: Sequence[float] = DEFAULT_FRACTIONS,
+    failures: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """Write dataset.json: what the pairs are, and how many there are now.
+
+    Args:
+        dataset: its directory.
+        low: edge of the low grids.
+        high: edge of the fine grids.
+        fractions: see `split_of`.
+        failures: what could not be converted, ``{"source": …, "error": …}`` each.
+
+    Returns:
+        What was written. Edges that were described before stay described.
+    """
+    dataset = Path(dataset)
+    dataset.mkdir(parents=True, exist_ok=True)
+    before = read_description(dataset) if (dataset / "dataset.json").exists() else {}
+    edges = sorted({(low, high), *(tuple(pair) for pair in before.get("pairs", []))})
+    description = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "pairs": [list(pair) for pair in edges],
+        "rules": list(LOW_RULES),
+        "split": list(fractions),
+        "conventions": {
+            "faces": list(FACES),
+            "background": "the fine edge",
+            "high": "hull of the surface voxels, longest side of the mesh inside a margin of 1",
+            "low": "pooled by the rule, then hull",
+            "packing": "64 voxels of z a word, little bit order",
+        },
+        "counts": {
+            f"{a}:{b}": {split: len(pair_files(dataset, split, a, b)) for split in SPLITS}
+            for a, b in edges
+        },
+        "failures": list(failures),
+    }
+    with _atomic(dataset / "dataset.json") as file:
+        file.write((json.dumps(description, indent=1) + "\n").encode())
+    return description
+
+
+def read_description(dataset: str | Path) -> dict[str, Any]:
+    """The content of dataset.json.
+
+    Raises:
+        InputError: it is missing or no description of pairs.
+    """
+    path = Path(dataset) / "dataset.json"
+    try:
+        description = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; `mvd convert MESHES -o DATASET --pairs 32:256` makes one"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON: {error}") from error
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        raise InputError(f"{path}: expected schema {SCHEMA!r}")
+    return description
+
+
+class PairDataset:
+    """The pairs of one split, all in memory: 0.8 MB each at 256³.
+
+    Attributes:
+        directory: the dataset.
+        split: train, val or test.
+        low: edge of the low grids, N.
+        high: edge of the fine grids, sN.
+        ids: the pairs' ids, sorted.
+        odms: (n, 6, sN, sN) uint16.
+        lows: low rule -> (n, N, N, W) uint64, packed.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        split: str,
+        low: int | None = None,
+        high: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Load a split.
+
+        Args:
+            directory: the dataset.
+            split: train, val or test.
+            low: edge of the low grids; needed when the dataset has several.
+            high: edge of the fine grids; the same.
+            limit: keep this many at most, evenly spread over the sorted ids.
+
+        Raises:
+            InputError: there is no such dataset, or a pair is malformed.
+            UsageError: the edges are not told and not unique, or there are none such.
+        """
+        self.directory = Path(directory)
+        self.split = split
+        self.low, self.high = self._edges(low, high)
+        files = pair_files(self.directory, split, self.low, self.high)
+        if limit is not None and len(files) > limit:
+            files = [files[i * len(files) // limit] for i in range(limit)]
+        ending = pair_file_name("", self.low, self.high)
+        self.ids = [path.name.removesuffix(ending) for path in files]
+        words = words_per_line(self.low)
+        self.odms = np.empty((len(files), FACE_COUNT, self.high, self.high), np.uint16)
+        self.lows = {
+            rule: np.empty((len(files), self.low, self.low, words), np.uint64) for rule in LOW_RULES
+        }
+        for index, path in enumerate(files):
+            self._load(index, path)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def scale(self) -> int:
+        """Fine edge / low edge."""
+        return self.high // self.low
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids and low grids: another one, another dataset."""
+        digest = hashlib.sha256(json.dumps([self.low, self.high, self.ids]).encode())
+        for rule in LOW_RULES:
+            digest.update(self.lows[rule].tobytes())
+        return digest.hexdigest()
+
+    def low_grid(self, index: int, rule: str = "any") -> VoxelGrid:
+        """The low grid of a pair, in units of fine voxels."""
+        edge = (self.low,) * 3
+        return VoxelGrid(self.lows[rule][index], edge, spacing=(float(self.scale),) * 3)
+
+    def high_grid(self, index: int) -> VoxelGrid:
+        """The fine grid of a pair: the hull that its ODMs tell."""
+        empty = np.zeros((self.high, self.high, words_per_line(self.high)), np.uint64)
+        like = VoxelGrid(empty, (self.high,) * 3)
+        grid = ops.project_odms(self.odms[index], votes=1, like=like)
+        assert isinstance(grid, VoxelGrid)
+        return grid
+
+    def _edges(self, low: int | None, high: int | None) -> tuple[int, int]:
+        known = [tuple(pair) for pair in read_description(self.directory)["pairs"]]
+        fitting = [(a, b) for a, b in known if low in (None, a) and high in (None, b)]
+        if len(fitting) != 1:
+            listed = ", ".join(f"{a}:{b}" for a, b in known)
+            raise UsageError(
+                f"{self.directory}: expected the edges of one kind of pair, "
+                f"found {low or '?'}:{high or '?'}; the dataset has {listed}"
+            )
+        return fitting[0]
+
+    def _load(self, index: int, path: Path) -> None:
+        pair = read_pair(path)
+        if pair.edge != self.low or pair.odms.shape[-1] != self.high:
+            raise InputError(
+                f"{path}: expected edges {self.low}:{self.high} as the name says, "
+                f"found {pair.edge}:{pair.odms.shape[-1]}"
+            )
+        self.odms[index] = pair.odms
+        for rule, packed in pair.lows.items():
+            self.lows[rule][index] = packed
+
+
+def _checked(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> StoredPair:
+    shape = arrays["shape"]
+    if shape.shape != (3,) or len(set(shape.tolist())) != 1 or not 1 <= shape[0] <= 2**11:
+        raise InputError(f"{path}: shape: expected three equal edges, found {shape.tolist()}")
+    edge = int(shape[0])
+    fine = arrays["odms"].shape[-1] if arrays["odms"].ndim else 0
+    for key, dtype, expected in (
+        *((key, np.uint64, (edge, edge, words_per_line(edge))) for key in _LOW_KEYS.values()),
+        ("odms", np.uint16, (FACE_COUNT, fine, fine)),
+        ("transform", np.float64, (2, 3)),
+    ):
+        array = arrays[key]
+        if array.dtype != dtype or array.shape != expected:
+            raise InputError(
+                f"{path}: {key}: expected {np.dtype(dtype)} of shape {expected}, "
+                f"found {array.dtype} of shape {array.shape}"
+            )
+    if fine % edge or arrays["odms"].max(initial=0) > fine:
+        raise InputError(f"{path}: odms: expected depths up to {fine}, a multiple of {edge}")
+    origin, spacing = (tuple(map(float, row)) for row in arrays["transform"])
+    return StoredPair(
+        lows={rule: arrays[key] for rule, key in _LOW_KEYS.items()},
+        odms=arrays["odms"],
+        edge=edge,
+        origin=(origin[0], origin[1], origin[2]),
+        spacing=(spacing[0], spacing[1], spacing[2]),
+        source_sha256=str(arrays["source_sha256"]),
+    )
+
+
+def _read_array(archive: zipfile.ZipFile, key: str) -> npt.NDArray[Any]:
+    """One array of an npz, its header checked against its size before anything is allocated."""
+    info = archive.getinfo(f"{key}.npy")
+    if info.file_size > MAX_MEMBER_BYTES:
+        raise InputError(
+            f"{key}: expected at most {MAX_MEMBER_BYTES} bytes, found {info.file_size}"
+        )
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise InputError(f"{key}: expected npy format 1.0, found {version}")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        content = file.read()
+    count = int(np.prod(shape, dtype=object)) if shape else 1
+    if fortran or dtype.hasobject or count * dtype.itemsize != len(content):
+        raise InputError(f"{key}: expected {count} values of {dtype}, found {len(content)} bytes")
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears under its name when the body ends well."""
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,153 @@
+"""The directory of a training run: its recipe, its log and its state, each written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+import torch
+
+from mvd_toolkit import __version__
+from mvd_toolkit.errors import InputError, OutputExistsError
+from mvd_toolkit.pairs import PairDataset
+from mvd_toolkit.training_settings import Settings
+
+SCHEMA: Final = "mvd.run/1"
+
+Report = Callable[[Mapping[str, Any], float], None]
+"""Told each line of metrics.jsonl, and the fraction of the run that is done."""
+
+
+class RunDirectory:
+    """``run.json``, ``metrics.jsonl``, ``state/`` and ``model/``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.state = self.path / "state"
+        self.model = self.path / "model"
+
+    def claim(self, settings: Settings, dataset: PairDataset) -> None:
+        """Write run.json, or check that the one there holds the same recipe.
+
+        Raises:
+            OutputExistsError: the directory holds another run, or something else.
+        """
+        deciding = {"settings": settings.to_dict(), "dataset_sha256": dataset.fingerprint}
+        before = self.recipe()
+        if before is not None:
+            for key, value in deciding.items():
+                if before.get(key) != value:
+                    raise OutputExistsError(
+                        f"{self.path}: holds another run: {_difference(before.get(key), value)}"
+                    )
+            return
+        if self.path.exists() and any(self.path.iterdir()):
+            raise OutputExistsError(f"{self.path}: exists and holds no run")
+        self.state.mkdir(parents=True, exist_ok=True)
+        recipe = {
+            "schema": SCHEMA,
+            "version": __version__,
+            "dataset": str(dataset.directory),
+            "edges": [dataset.low, dataset.high],
+            "shapes": len(dataset),
+            **deciding,
+            "environment": {"torch": torch.__version__, "python": platform.python_version()},
+        }
+        with _atomic(self.path / "run.json") as file:
+            file.write(json.dumps(recipe, indent=1).encode() + b"\n")
+
+    def recipe(self) -> dict[str, Any] | None:
+        """The content of run.json; None when there is none.
+
+        Raises:
+            InputError: it is no recipe.
+        """
+        path = self.path / "run.json"
+        if not path.exists():
+            return None
+        try:
+            recipe = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from error
+        if not isinstance(recipe, dict) or recipe.get("schema") != SCHEMA:
+            raise InputError(f"{path}: expected schema {SCHEMA!r}")
+        return recipe
+
+    def save_state(self, name: str, state: Mapping[str, Any]) -> None:
+        """Write ``state/<name>.pt``: tensors, numbers, text, and dicts and lists of them."""
+        with _atomic(self.state / f"{name}.pt") as file:
+            torch.save(dict(state), file)
+
+    def load_state(self, name: str) -> dict[str, Any] | None:
+        """What `save_state` wrote; None when there is none. Nothing in it is executed.
+
+        Raises:
+            InputError: the file is malformed.
+        """
+        path = self.state / f"{name}.pt"
+        if not path.exists():
+            return None
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a malformed file
+            raise InputError(f"{path}: is no training state: {error}") from error
+        if not isinstance(state, dict):
+            raise InputError(f"{path}: is no training state")
+        return state
+
+
+class Log:
+    """metrics.jsonl: a JSON object a line, with the step and the seconds of training."""
+
+    def __init__(self, path: Path, step: int, report: Report | None) -> None:
+        """Open a log that goes on after ``step``: later lines, of a killed run, are dropped."""
+        self._path = path
+        self._report = report
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if _is_until(line, step)]
+        if kept != lines:
+            with _atomic(path) as file:
+                file.write("".join(f"{line}\n" for line in kept).encode())
+
+    def write(self, step: int, seconds: float, done: float, values: Mapping[str, Any]) -> None:
+        """Write a line; nothing for no values."""
+        if not values:
+            return
+        line = {"step": step, "seconds": round(seconds, 3), **values}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._report:
+            self._report(line, done)
+
+
+def _is_until(line: str, step: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= step)
+    except (ValueError, KeyError, TypeError):
+        return False  # cut off by a kill
+
+
+def _difference(before: Any, now: Any) -> str:
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return "its dataset was another"
+    name = next(n for n in {**before, **now} if before.get(n) != now.get(n))
+    return f"{name} was {before.get(name)!r}, expected the same, found {now.get(name)!r}"
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[IO[bytes]]:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

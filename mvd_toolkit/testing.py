@@ -1,0 +1,251 @@
+"""What every plugin must satisfy: call these from a plugin's own tests.
+
+>>> from mvd_toolkit.testing import check_backbone
+>>> check_backbone(spec)                                            # doctest: +SKIP
+
+Each check raises AssertionError with a sentence that says what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from mvd_toolkit.conventions import FACE_COUNT
+from mvd_toolkit.options import parse_options
+from mvd_toolkit.plugins import PluginError, check_spec
+from mvd_toolkit.specs import BackboneSpec, PredictorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from mvd_toolkit.grid import VoxelGrid
+
+_IN, _OUT = 5, 2  # channels of the networks that are tried
+_EDGES: Final = (5, 8, 11)
+_TOLERANCE: Final = 1e-4  # relative, of float32 sums whose order depends on the batch
+
+
+def check_backbone(spec: BackboneSpec, options: Mapping[str, Any] | None = None) -> None:
+    """Check that a backbone keeps the contract of `BackboneSpec`.
+
+    For every scale: shapes for odd and even edges, float32, the same answer twice in eval mode,
+    an item's answer independent of its batch, a gradient at every parameter, state that survives
+    a round trip. For the smallest scale: no dependence outside the declared receptive field.
+
+    Args:
+        spec: the backbone.
+        options: those to build with, as ``--set`` takes them; the smaller the network, the faster
+            the check. The declared receptive field is that of the defaults: options that widen it
+            fail.
+
+    Raises:
+        AssertionError: what is broken.
+    """
+    _check_declaration(spec)
+    parsed = parse_options(spec, options or {})
+    for scale in spec.scales:
+        _check_scale(spec, scale, parsed)
+    if spec.receptive_field is not None:
+        _check_receptive_field(spec, spec.receptive_field, parsed)
+
+
+def check_predictor(
+    spec: PredictorSpec, directory: str | Path, options: Mapping[str, Any] | None = None
+) -> None:
+    """Check that a predictor keeps the contract of `PredictorSpec`.
+
+    Makes a tiny dataset, fits on it, loads what was written, and checks the answer's shape, type
+    and range, that it is the same twice, and that it is the same after loading again.
+
+    Args:
+        spec: the predictor.
+        directory: an empty folder to work in.
+        options: those to fit with.
+
+    Raises:
+        AssertionError: what is broken.
+    """
+    import torch
+
+    _check_declaration(spec)
+    scale = min(spec.scales)
+    dataset, run = Path(directory) / "dataset", Path(directory) / "run"
+    make_tiny_dataset(dataset, low=8, scale=scale)
+    run.mkdir(parents=True, exist_ok=True)
+    spec.fit(dataset, run, **parse_options(spec, options or {}))
+    low = torch.zeros(2, 8, 8, 8, dtype=torch.bool)
+    low[0, 2:6, 2:6, 2:6] = True
+    low[1, 1:3, 2:7, 4] = True
+    first, again = spec.load(run), spec.load(run)
+    answer = first(low)
+    edge = 8 * scale
+    assert tuple(answer.shape) == (2, FACE_COUNT, edge, edge), (
+        f"{spec.name}: expected shape {(2, FACE_COUNT, edge, edge)}, found {tuple(answer.shape)}"
+    )
+    assert answer.dtype == torch.float32, f"{spec.name}: expected float32, found {answer.dtype}"
+    assert bool(torch.isfinite(answer).all()), f"{spec.name}: the answer is not finite"
+    if spec.role == "silhouette":
+        inside = bool(((answer >= 0) & (answer <= 1)).all())
+        assert inside, f"{spec.name}: expected probabilities between 0 and 1"
+    assert torch.equal(first(low), answer), f"{spec.name}: two calls differ"
+    assert torch.equal(again(low), answer), f"{spec.name}: loaded twice, the answers differ"
+
+
+def make_tiny_dataset(
+    directory: str | Path, low: int = 8, scale: int = 4, count: int = 8, seed: int = 0
+) -> Path:
+    """Write a dataset of boxes and balls in the layout of `mvd_toolkit.data`; seconds, no meshes.
+
+    Args:
+        directory: where to; made when missing.
+        low: edge of the low grids, voxels.
+        scale: fine edge / low edge.
+        count: shapes; at least one goes to each of train and val.
+        seed: of the shapes.
+
+    Returns:
+        The directory.
+    """
+    from mvd_toolkit import data
+
+    if count < 2:
+        raise ValueError(f"count: expected at least 2, found {count}")
+    generator = np.random.default_rng(seed)
+    pairs = [data.pair_of(_random_solid(generator, low * scale), scale) for _ in range(count)]
+    splits = ["val", *["train"] * (count - 1)]
+    for index, (pair, split) in enumerate(zip(pairs, splits, strict=True)):
+        data.write_pair(directory, f"solid-{index:03d}", pair, split=split)
+    data.write_description(directory, low, low * scale)
+    return Path(directory)
+
+
+def _random_solid(generator: np.random.Generator, edge: int) -> VoxelGrid:
+    """A box and a ball, anywhere within the margin."""
+    from mvd_toolkit.grid import VoxelGrid
+
+    at = np.indices((edge, edge, edge)) + 0.5
+    margin = max(1, edge // 16)
+    corner = generator.integers(margin, edge // 2, 3)
+    size = generator.integers(edge // 6, edge // 2 - margin, 3)
+    low, high = corner[:, None, None, None], (corner + size)[:, None, None, None]
+    box = ((at >= low) & (at < high)).all(axis=0)
+    radius = generator.uniform(edge / 10, edge / 5)
+    centre = generator.uniform(radius + margin, edge - radius - margin, 3)
+    ball = ((at - centre[:, None, None, None]) ** 2).sum(axis=0) < radius**2
+    return VoxelGrid.from_dense(box | ball, spacing=1 / edge)
+
+
+def _check_declaration(spec: BackboneSpec | PredictorSpec) -> None:
+    try:
+        check_spec(spec)
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
+
+
+def _check_scale(spec: BackboneSpec, scale: int, options: Mapping[str, Any]) -> None:
+    import torch
+
+    where = f"backbone {spec.name} at scale {scale}"
+    torch.manual_seed(0)
+    network = spec.build(_IN, _OUT, scale, **options)
+    assert isinstance(network, torch.nn.Module), (
+        f"{where}: expected build to give a torch.nn.Module, found {type(network).__name__}"
+    )
+    network.eval()
+    with torch.no_grad():
+        for edge in _EDGES:
+            _check_answer(network, torch.randn(3, _IN, edge, edge), scale, where)
+        _check_state(spec, network, scale, options, where)
+    _check_gradients(network, where)
+
+
+def _check_answer(network: torch.nn.Module, x: torch.Tensor, scale: int, where: str) -> None:
+    import torch
+
+    before = x.clone()
+    answer = network(x)
+    expected = (len(x), _OUT, x.shape[2] * scale, x.shape[3] * scale)
+    assert tuple(answer.shape) == expected, (
+        f"{where}: input {tuple(x.shape)}: expected {expected}, found {tuple(answer.shape)}"
+    )
+    assert answer.dtype == torch.float32, f"{where}: expected float32, found {answer.dtype}"
+    assert bool(torch.isfinite(answer).all()), f"{where}: the answer is not finite"
+    assert torch.equal(x, before), f"{where}: the input was changed in place"
+    assert torch.equal(network(x), answer), f"{where}: two calls in eval mode differ"
+    for item in range(len(x)):
+        alone = network(x[item : item + 1])[0]
+        assert _close(alone, answer[item]), (
+            f"{where}: item {item} alone differs from the same item in a batch in eval mode"
+        )
+
+
+def _check_gradients(network: torch.nn.Module, where: str) -> None:
+    import torch
+
+    network.train()
+    network.zero_grad()
+    network(torch.randn(2, _IN, 8, 8)).square().sum().backward()
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"{where}: no gradient reaches parameter {name}"
+            finite = bool(torch.isfinite(parameter.grad).all())
+            assert finite, f"{where}: the gradient of {name} is not finite"
+
+
+def _check_state(
+    spec: BackboneSpec,
+    network: torch.nn.Module,
+    scale: int,
+    options: Mapping[str, Any],
+    where: str,
+) -> None:
+    import torch
+
+    other = spec.build(_IN, _OUT, scale, **options).eval()
+    other.load_state_dict(network.state_dict())
+    x = torch.randn(1, _IN, 8, 8)
+    assert torch.equal(other(x), network(x)), (
+        f"{where}: another build with the same state_dict answers differently: "
+        "something that matters is neither a parameter nor a buffer"
+    )
+
+
+def _check_receptive_field(spec: BackboneSpec, declared: int, options: Mapping[str, Any]) -> None:
+    """Differentiate one output pixel of each sub-pixel phase by the input, in float64."""
+    import torch
+
+    torch.manual_seed(0)
+    scale = min(spec.scales)
+    network = spec.build(_IN, _OUT, scale, **options).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))  # wakes layers that start at zero
+    middle = declared // 2 + 2
+    edge = 2 * middle + 1
+    x = torch.randn(1, _IN, edge, edge, dtype=torch.float64, requires_grad=True)
+    answer = network(x)
+    for phase in range(scale):
+        at = middle * scale + phase
+        (gradient,) = torch.autograd.grad(answer[0, :, at, at].sum(), x, retain_graph=True)
+        touched = gradient[0].abs().sum(dim=0) > 0
+        reach = max(_extent(touched.any(dim=0)), _extent(touched.any(dim=1)))
+        assert reach <= declared, (
+            f"backbone {spec.name}: an output pixel depends on {reach} input pixels along an axis, "
+            f"receptive_field declares {declared}"
+        )
+
+
+def _extent(touched: torch.Tensor) -> int:
+    places = touched.nonzero()
+    return int(places.max() - places.min()) + 1 if len(places) else 0
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    bound = _TOLERANCE * max(1.0, float(b.abs().max()))
+    difference = float((a - b).abs().max())
+    return math.isfinite(difference) and difference <= bound

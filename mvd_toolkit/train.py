@@ -1,0 +1,421 @@
+"""Training: both predictors on a dataset of pairs, in one readable loop.
+
+::
+
+    RUN/
+      run.json         the recipe: settings, dataset, versions
+      metrics.jsonl    a line every few steps, a line every validation
+      state/           last.pt (all it takes to go on), best.pt (averaged weights)
+      model/           the model directory, written at the end
+
+The same command goes on with a run that was stopped or killed; on a CPU the result is the same as
+without the stop.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from mvd_toolkit import ops, plugins
+from mvd_toolkit.batches import Batch, Batches
+from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.errors import MVDError, UnavailableError, UsageError
+from mvd_toolkit.learner import Learner
+from mvd_toolkit.model import ROLES, ExternalPredictor, Fusion, Model, Predictor, predictor_class
+from mvd_toolkit.pairs import PairDataset
+from mvd_toolkit.run_directory import Log, Report, RunDirectory
+from mvd_toolkit.specs import Role
+from mvd_toolkit.training_settings import Settings, is_backbone, make_settings
+from mvd_toolkit.upscale import Upscaler
+
+LOG_EVERY: Final = 20
+"""Steps between lines of metrics.jsonl."""
+
+CHECKPOINT_SECONDS: Final = 300.0
+"""Longest time between two checkpoints."""
+
+
+class TrainingStopped(MVDError):
+    """A signal ended training between two steps; ``exit_code`` is 128 + its number."""
+
+    def __init__(self, number: int, run: Path, step: int) -> None:
+        super().__init__(
+            f"stopped after step {step}: the state is in {run}; the same command goes on from there"
+        )
+        self.exit_code = 128 + number
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        run: its directory.
+        model: the model directory that it wrote.
+        steps: how many it took in all.
+        best_iou: mean validation IoU of the saved weights; None without validation shapes.
+        best_step: the step they are from.
+        seconds: of training, in all.
+    """
+
+    run: Path
+    model: Path
+    steps: int
+    best_iou: float | None
+    best_step: int
+    seconds: float
+
+
+@dataclass
+class _Progress:
+    """Where a run is."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_iou: float = -1.0
+    best_step: int = 0
+
+
+@dataclass
+class _Run:
+    """A run's parts, put together once."""
+
+    directory: RunDirectory
+    settings: Settings
+    device: torch.device
+    batches: Batches
+    validation: PairDataset
+    scale: int
+    learners: dict[Role, Learner]
+    external: dict[Role, Predictor]
+    progress: _Progress = field(default_factory=_Progress)
+
+    def model(self) -> Model:
+        """The averaged predictors as they are now."""
+        predictors = {role: learner.averaged for role, learner in self.learners.items()}
+        predictors |= self.external
+        return Model.from_predictors(
+            predictors["silhouette"],
+            predictors["depth"],
+            scale=self.scale,
+            rules=tuple(rule for rule in LOW_RULES if self.settings.rules.get(rule)),
+            fusion=Fusion(smooth_threshold=1.5 * self.scale),
+            about=_about(self),
+        )
+
+
+def train(
+    dataset: str | Path,
+    run: str | Path,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    settings: Settings | None = None,
+    device: str | torch.device = "cpu",
+    resume: bool = False,
+    report: Report | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train a silhouette and a depth predictor and write their model.
+
+    Args:
+        dataset: directory of pairs.
+        run: directory of the run. One that holds the same recipe goes on.
+        low: edge of the low grids, when the dataset has several.
+        high: edge of the fine grids, the same.
+        settings: all of them; or else
+        options: what `make_settings` takes: preset, backbone, silhouette, depth, options, epochs,
+            steps or minutes, batch_size, lr, seed …
+        device: where to train.
+        resume: take the settings from the run instead.
+        report: told what is logged.
+
+    Raises:
+        UsageError: settings that make no sense, or ``resume`` with settings or without a run.
+        InputError: the dataset is malformed or empty.
+        OutputExistsError: ``run`` holds something else.
+        UnavailableError: no such device, backbone or predictor.
+        TrainingStopped: SIGINT or SIGTERM; the state is saved.
+    """
+    directory = RunDirectory(run)
+    settings = _settings(directory, settings, options, resume)
+    parts = _prepare(Path(dataset), directory, low, high, settings, _device(device))
+    _restore(parts)
+    log = Log(directory.path / "metrics.jsonl", parts.progress.step, report)
+    with _Signals() as stop:
+        _loop(parts, log, stop)
+    return _finish(parts)
+
+
+def _loop(run: _Run, log: Log, stop: _Signals) -> None:
+    """Steps until the run's length is reached or a signal comes."""
+    settings, progress = run.settings, run.progress
+    every = settings.validate_every or max(100, run.batches.steps_per_epoch)
+    started = time.monotonic() - progress.seconds
+    saved = time.monotonic()
+    for batch in run.batches.iterate(progress.step):
+        done = _fraction(run)
+        if done >= 1:
+            break
+        rate = _rate(settings, progress.step, done)
+        figures = _step(run, batch, rate)
+        progress.step += 1
+        progress.seconds = time.monotonic() - started
+        done = _fraction(run)
+        if progress.step % LOG_EVERY == 0 or done >= 1:
+            log.write(progress.step, progress.seconds, done, figures)
+        validates = progress.step % every == 0 or done >= 1
+        if validates:
+            log.write(progress.step, progress.seconds, done, _validate(run))
+        if validates or stop.number or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _checkpoint(run)
+            saved = time.monotonic()
+        if stop.number and done < 1:
+            raise TrainingStopped(stop.number, run.directory.path, progress.step)
+
+
+def _step(run: _Run, batch: Batch, rate: float) -> dict[str, float]:
+    """One step of each predictor; figures for the log."""
+    figures = {"lr": rate}
+    for role, learner in run.learners.items():
+        mine = learner.step(batch, run.progress.step, rate)
+        figures |= {f"{role}_{name}": value for name, value in mine.items()}
+    return figures
+
+
+def _fraction(run: _Run) -> float:
+    """How much of the run is done, 0 to 1."""
+    settings, progress = run.settings, run.progress
+    if settings.unit == "minutes":
+        return min(1.0, progress.seconds / max(60 * settings.length, 1e-9))
+    steps = settings.length * (run.batches.steps_per_epoch if settings.unit == "epochs" else 1)
+    return min(1.0, progress.step / max(1, round(steps)))
+
+
+def _rate(settings: Settings, step: int, done: float) -> float:
+    """The learning rate: a linear rise, then by the schedule."""
+    rise = min(1.0, (step + 1) / max(1, settings.warmup))
+    if settings.schedule == "constant":
+        return settings.lr * rise
+    return settings.lr * rise * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def _validate(run: _Run) -> dict[str, float]:
+    """Mean IoU of upscaled validation shapes; keeps the best weights."""
+    if not len(run.validation):
+        return {}
+    upscaler = Upscaler(run.model(), run.device)
+    scores: dict[str, list[float]] = {}
+    for index, rule in enumerate(_validation_rules(run.settings, len(run.validation))):
+        fine = upscaler(run.validation.low_grid(index, rule), low_rule=rule, fill="none")
+        truth = run.validation.high_grid(index)
+        scores.setdefault(rule, []).append(float(ops.iou(fine, truth)))
+    mean = float(np.mean([score for part in scores.values() for score in part]))
+    if mean > run.progress.best_iou:
+        run.progress.best_iou, run.progress.best_step = mean, run.progress.step
+        averages: dict[str, Any] = {
+            role: learner.average.state_dict() for role, learner in run.learners.items()
+        }
+        run.directory.save_state("best", averages)
+    by_rule = {f"val_iou_{rule}": float(np.mean(part)) for rule, part in sorted(scores.items())}
+    return {"val_iou": mean, **by_rule}
+
+
+def _validation_rules(settings: Settings, count: int) -> list[str]:
+    """A fixed rule for each validation shape, in the proportions of training."""
+    rules = [rule for rule in LOW_RULES if settings.rules.get(rule)]
+    total = sum(settings.rules[rule] for rule in rules)
+    owed = dict.fromkeys(rules, 0.0)
+    chosen = []
+    for _ in range(count):
+        for rule in rules:
+            owed[rule] += settings.rules[rule] / total
+        best = max(rules, key=lambda rule: owed[rule])
+        owed[best] -= 1
+        chosen.append(best)
+    return chosen
+
+
+# Putting a run together
+
+
+def _settings(
+    run: RunDirectory, settings: Settings | None, options: dict[str, Any], resume: bool
+) -> Settings:
+    if settings is not None and options:
+        raise UsageError("train: expected settings or single options, found both")
+    if not resume:
+        return settings or make_settings(**options)
+    if settings is not None or any(value is not None for value in options.values()):
+        raise UsageError("resume: takes its settings from the run, found others")
+    recipe = run.recipe()
+    if recipe is None:
+        raise UsageError(f"resume: {run.path / 'run.json'} is not there")
+    return Settings.from_dict(recipe["settings"])
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnavailableError(f"device {str(device)!r} cannot be used: {reason}") from error
+    return chosen
+
+
+def _prepare(
+    dataset: Path,
+    run: RunDirectory,
+    low: int | None,
+    high: int | None,
+    settings: Settings,
+    device: torch.device,
+) -> _Run:
+    training = PairDataset(dataset, "train", low, high)
+    batches = Batches(
+        training,
+        settings.batch_size,
+        seed=settings.seed,
+        rules=settings.rules,
+        augment=settings.augment,
+        device=device,
+    )
+    validation = PairDataset(dataset, "val", low, high, limit=settings.validate_items)
+    run.claim(settings, training)
+    torch.manual_seed(settings.seed)
+    learners: dict[Role, Learner] = {}
+    external: dict[Role, Predictor] = {}
+    for role in ROLES:
+        if is_backbone(settings.name(role), role):
+            predictor = _predictor(settings, role, training.scale)
+            learners[role] = Learner(role, predictor, settings, device)
+        else:
+            external[role] = _fit_external(settings, role, dataset, run)
+    return _Run(run, settings, device, batches, validation, training.scale, learners, external)
+
+
+def _predictor(settings: Settings, role: Role, scale: int) -> torch.nn.Module:
+    name = settings.name(role)
+    known = plugins.backbone(name).scales
+    if scale not in known:
+        raise UsageError(f"backbone {name!r} knows scales {known}, the dataset has {scale}")
+    config = {"backbone": name, "scale": scale, **settings.options.get(role, {})}
+    predictor = predictor_class(settings.kind, role).from_config(config)
+    assert isinstance(predictor, torch.nn.Module)
+    return predictor
+
+
+def _fit_external(settings: Settings, role: Role, dataset: Path, run: RunDirectory) -> Predictor:
+    """Let a plugin train its own predictor, once; a half-done one is done again."""
+    name = settings.name(role)
+    place = run.state / role
+    if not place.exists():
+        partial = place.with_name(f"{role}.{uuid.uuid4().hex[:12]}.tmp")
+        partial.mkdir(parents=True)
+        options = settings.options.get(role, {}).get("options", {})
+        plugins.predictor(name).fit(dataset, partial, **options)
+        os.rename(partial, place)
+    return ExternalPredictor(name, place)
+
+
+# Going on, and ending
+
+
+def _checkpoint(run: _Run) -> None:
+    progress = run.progress
+    state = {
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "best_iou": progress.best_iou,
+        "best_step": progress.best_step,
+        "learners": {role: learner.state_dict() for role, learner in run.learners.items()},
+        "rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all() if run.device.type == "cuda" else [],
+    }
+    run.directory.save_state("last", state)
+
+
+def _restore(run: _Run) -> None:
+    """Go on from the last checkpoint, if there is one."""
+    state = run.directory.load_state("last")
+    if state is None:
+        return
+    run.progress = _Progress(**{k: state[k] for k in ("step", "seconds", "best_iou", "best_step")})
+    for role, learner in run.learners.items():
+        learner.load_state_dict(state["learners"][role])
+    torch.set_rng_state(state["rng"])
+    if run.device.type == "cuda" and len(state["cuda_rng"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
+
+
+def _finish(run: _Run) -> TrainResult:
+    """Write the model of the best weights."""
+    best = run.directory.load_state("best") if run.progress.best_step else None
+    if best is not None:
+        for role, learner in run.learners.items():
+            learner.average.load_state_dict(best[role])
+    model = run.model().save(run.directory.model, overwrite=True)
+    progress = run.progress
+    return TrainResult(
+        run=run.directory.path,
+        model=model,
+        steps=progress.step,
+        best_iou=progress.best_iou if progress.best_step else None,
+        best_step=progress.best_step or progress.step,
+        seconds=progress.seconds,
+    )
+
+
+def _about(run: _Run) -> dict[str, Any]:
+    """What the model's card tells of its training."""
+    progress = run.progress
+    about: dict[str, Any] = {
+        "training": {
+            "preset": run.settings.preset,
+            "shapes": len(run.batches.dataset),
+            "edges": f"{run.batches.dataset.low} to {run.batches.dataset.high}",
+            "steps": progress.best_step or progress.step,
+            "seed": run.settings.seed,
+        }
+    }
+    if progress.best_step:
+        about["scores"] = {
+            f"mean IoU of {len(run.validation)} validation shapes": progress.best_iou
+        }
+    return about
+
+
+class _Signals:
+    """Notes SIGINT and SIGTERM; a second SIGINT interrupts at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number

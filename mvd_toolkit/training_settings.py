@@ -1,0 +1,259 @@
+"""What a training run is told: presets, options, and the length of the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from mvd_toolkit import plugins
+from mvd_toolkit.errors import UnavailableError, UsageError
+from mvd_toolkit.options import parse_options
+from mvd_toolkit.specs import Role
+
+Unit = Literal["epochs", "steps", "minutes"]
+
+_ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a run, apart from the data; JSON-able.
+
+    Attributes:
+        preset: which preset it started from.
+        kind: "view" or "paper": which predictors stand over the backbones.
+        silhouette: backbone or predictor of the silhouette.
+        depth: backbone or predictor of the depth.
+        options: role -> what its predictor is built with: ``options`` of the backbone, and
+            whatever else its config takes.
+        unit: what the run's length is counted in.
+        length: the run's length.
+        batch_size: shapes in a step.
+        faces: of each shape, that a step looks at.
+        lr: highest learning rate.
+        schedule: "cosine" falls to 1 % at the end; "constant" stays.
+        warmup: steps over which the rate rises.
+        betas: of Adam.
+        weight_decay: of AdamW.
+        clip: longest gradient; None: any.
+        ema: decay of the averaged weights; None: no averaging.
+        augment: turn shapes by the symmetries of the cube.
+        rules: low rule -> how often, relative.
+        seed: of weights, order and draws.
+        precision: "bf16" runs the networks in bfloat16 where it is safe.
+        validate_every: steps between validations; None: an epoch, at least 100.
+        validate_items: shapes that validation looks at.
+    """
+
+    preset: str = "default"
+    kind: str = "view"
+    silhouette: str = "unet"
+    depth: str = "unet"
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unit: Unit = "epochs"
+    length: float = 40
+    batch_size: int = 16
+    faces: int = 2
+    lr: float = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: int = 200
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    clip: float | None = 1.0
+    ema: float | None = 0.999
+    augment: bool = True
+    rules: Mapping[str, float] = field(
+        default_factory=lambda: {"any": 0.5, "half": 0.25, "centre": 0.25}
+    )
+    seed: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    validate_every: int | None = None
+    validate_items: int = 32
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` reads it."""
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Read what `to_dict` gave."""
+        return cls(**{**values, "betas": tuple(values["betas"])})
+
+    def name(self, role: Role) -> str:
+        """The backbone or predictor of a role."""
+        return self.silhouette if role == "silhouette" else self.depth
+
+
+PRESETS: Final[Mapping[str, Settings]] = {
+    "default": Settings(),
+    "paper": Settings(
+        preset="paper",
+        kind="paper",
+        silhouette="resnet",
+        depth="resnet",
+        options={role: {"options": {"variant": "authors"}} for role in ("silhouette", "depth")},
+        length=250,
+        batch_size=64,
+        faces=1,
+        lr=1e-4,
+        schedule="constant",
+        warmup=0,
+        betas=(0.5, 0.9),
+        weight_decay=0.0,
+        clip=None,
+        ema=None,
+        augment=False,
+        rules={"any": 1.0},
+    ),
+}
+"""``--preset``: "paper" follows the authors' code (DESIGN §3); what differs is told in its run."""
+
+
+def make_settings(
+    preset: str | None = None,
+    *,
+    backbone: str | None = None,
+    silhouette: str | None = None,
+    depth: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    **changes: Any,
+) -> Settings:
+    """Settings of a run, checked.
+
+    Args:
+        preset: name in `PRESETS`; by default "default".
+        backbone: for both roles.
+        silhouette: backbone or predictor for that role; goes before ``backbone``.
+        depth: the same.
+        options: ``--set`` values by name. ``width`` is an option of both backbones,
+            ``depth.width`` of one; ``features.NAME``, ``depth.quantile`` and, in preset paper,
+            ``depth.range`` belong to the predictor over the backbone.
+        epochs: length of the run in epochs.
+        steps: its length in steps.
+        minutes: its length in minutes of training.
+        changes: other fields of `Settings`; None leaves the preset's.
+
+    Raises:
+        UsageError: an unknown preset, field or option, two lengths, or a value out of range.
+        UnavailableError: an unknown backbone or predictor.
+    """
+    preset = preset or "default"
+    if preset not in PRESETS:
+        raise UsageError(f"preset: expected one of {', '.join(PRESETS)}, found {preset!r}")
+    base = PRESETS[preset]
+    changes = {name: value for name, value in changes.items() if value is not None}
+    unknown = set(changes) - {f.name for f in dataclasses.fields(Settings)}
+    if unknown:
+        raise UsageError(f"training has no setting {sorted(unknown)[0]!r}")
+    settings = dataclasses.replace(
+        base,
+        silhouette=silhouette or backbone or base.silhouette,
+        depth=depth or backbone or base.depth,
+        **_length(epochs, steps, minutes),
+        **changes,
+    )
+    settings = dataclasses.replace(
+        settings,
+        options={role: _role_options(settings, base, role, options or {}) for role in _ROLES},
+    )
+    _check(settings)
+    return settings
+
+
+def is_backbone(name: str, role: Role) -> bool:
+    """Whether a name is a backbone's; False: a predictor's of that role.
+
+    Raises:
+        UnavailableError: it is neither.
+    """
+    if name in plugins.backbones():
+        return True
+    spec = plugins.predictors().get(name)
+    if spec is None:
+        plugins.backbone(name)  # raises, naming the backbones there are
+    elif spec.role != role:
+        raise UnavailableError(f"predictor {name!r} is for {spec.role}, not for {role}")
+    return False
+
+
+def _length(epochs: float | None, steps: int | None, minutes: float | None) -> dict[str, Any]:
+    lengths = {"epochs": epochs, "steps": steps, "minutes": minutes}
+    given = {unit: length for unit, length in lengths.items() if length is not None}
+    if len(given) > 1:
+        raise UsageError(f"length: expected one of epochs, steps, minutes, found {len(given)}")
+    return dict(zip(("unit", "length"), next(iter(given.items()), ()), strict=False))
+
+
+def _role_options(
+    settings: Settings, base: Settings, role: Role, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a role's predictor is built with: the preset's options, then ``--set`` values."""
+    name = settings.name(role)
+    mine = {k: v for k, v in given.items() if not k.startswith(tuple(f"{r}." for r in _ROLES))}
+    mine |= {k.removeprefix(f"{role}."): v for k, v in given.items() if k.startswith(f"{role}.")}
+    preset = base.options.get(role, {}) if name == base.name(role) else {}
+    if not is_backbone(name, role):
+        return {"options": parse_options(plugins.predictor(name), mine)}
+    above, below = _split_off(mine, _above_backbone(settings.kind, role))
+    values = {**preset.get("options", {}), **below}
+    return {**above, "options": parse_options(plugins.backbone(name), values)}
+
+
+def _above_backbone(kind: str, role: Role) -> dict[str, type]:
+    """Dataclasses of the options between backbone and role: prefix -> dataclass."""
+    if kind == "paper":
+        return {"": _PaperOptions} if role == "depth" else {}
+    from mvd_toolkit.features import FeatureConfig
+
+    return {"features.": FeatureConfig, **({"": _DepthOptions} if role == "depth" else {})}
+
+
+@dataclass(frozen=True)
+class _Declared:
+    name: str
+    options: type
+
+
+@dataclass(frozen=True)
+class _PaperOptions:
+    range: float = 70.0
+
+
+@dataclass(frozen=True)
+class _DepthOptions:
+    quantile: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.quantile < 1:
+            raise ValueError(f"quantile: expected a number between 0 and 1, found {self.quantile}")
+
+
+def _split_off(
+    given: Mapping[str, Any], above: Mapping[str, type]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the predictor over the backbone, as its config has them; and the rest."""
+    config: dict[str, Any] = {}
+    rest = dict(given)
+    for prefix, cls in above.items():
+        names = [prefix + f.name for f in dataclasses.fields(cls)]
+        mine = {name.removeprefix(prefix): rest.pop(name) for name in names if name in rest}
+        if mine:
+            parsed = parse_options(_Declared(prefix.rstrip(".") or "depth", cls), mine)
+            config |= {prefix.rstrip("."): parsed} if prefix else parsed
+    return config, rest
+
+
+def _check(settings: Settings) -> None:
+    for name, least in (("batch_size", 1), ("faces", 1), ("length", 0), ("lr", 0), ("warmup", 0)):
+        value = getattr(settings, name)
+        if not value >= least:
+            raise UsageError(f"{name}: expected at least {least}, found {value}")
+    if settings.faces > 6:
+        raise UsageError(f"faces: expected at most 6, found {settings.faces}")
