@@ -52,3 +52,9 @@ def voxelize_surface(
     z: int,
     threads: int = 0,
 ) -> tuple[npt.NDArray[np.uint64], int, int]: ...
+
+# binvox: runs (R, 2) uint8, a value and a count each; packed (X, Y, W), one grid
+def binvox_decode(
+    runs: npt.NDArray[np.uint8], x: int, y: int, z: int
+) -> npt.NDArray[np.uint64]: ...
+def binvox_encode(packed: npt.NDArray[np.uint64], z: int) -> npt.NDArray[np.uint8]: ...

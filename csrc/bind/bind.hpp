@@ -50,6 +50,7 @@ inline Array<Word> new_packed(GridShape shape) {
 }
 
 // One function a family of operations, each in its file; main.cpp calls them all.
+void bind_binvox(py::module_& module);
 void bind_bitgrid(py::module_& module);
 void bind_metrics(py::module_& module);
 void bind_morphology(py::module_& module);

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
     module.doc() = "The C++ core of mvd_toolkit: use it through mvd_toolkit.ops";
     py::register_exception<mvd::Error>(module, "CoreError", PyExc_ValueError);
     module.def("cuda_build", [] { return MVD_CUDA_SUMMARY; });
+    mvd::bind::bind_binvox(module);
     mvd::bind::bind_bitgrid(module);
     mvd::bind::bind_metrics(module);
     mvd::bind::bind_morphology(module);

@@ -1,0 +1,90 @@
+"""Reading and writing grids and meshes; one file per format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.io.atomic import atomic, check_target
+from mvd_toolkit.io.format import Format
+from mvd_toolkit.io.formats import FORMATS, format_of_suffix, output_format, sniff
+from mvd_toolkit.io.limits import Limits
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Limits",
+    "atomic",
+    "check_target",
+    "format_of_suffix",
+    "load",
+    "output_format",
+    "save",
+    "sniff",
+]
+
+
+def load(path: str | os.PathLike[str], *, limits: Limits | None = None) -> VoxelGrid:
+    """Read a grid of any format, told by the file's content before its suffix.
+
+    Args:
+        path: the file.
+        limits: what to accept; None: what the environment sets (``MVD_MAX_VOXELS``).
+
+    Raises:
+        InputError: unreadable, malformed, over a limit, or a mesh.
+    """
+    file_format = sniff(path)
+    if file_format.kind != "grid":
+        raise InputError(
+            f"{path}: expected a grid, found a mesh ({file_format.name}); "
+            "mvd convert voxelizes meshes"
+        )
+    grid: VoxelGrid = _read(file_format, Path(path), limits)
+    return grid
+
+
+def save(
+    grid: VoxelGrid,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    format: str | None = None,
+) -> None:
+    """Write a grid, whole or not at all.
+
+    Args:
+        grid: the grid.
+        path: the file; its suffix picks the format.
+        overwrite: whether a file of that name may be replaced.
+        format: name of the format, whatever the suffix.
+
+    Raises:
+        OutputExistsError: the file exists and ``overwrite`` is false.
+        UsageError: no such format (those that work are listed), or the file cannot be written.
+    """
+    file_format = output_format(path, format, ("grid",))
+    _write(file_format, grid, path, overwrite)
+
+
+def _read(file_format: Format, path: Path, limits: Limits | None) -> Any:
+    if file_format.read is None:
+        raise InputError(f"{path}: {file_format.name} can be written, but not read")
+    try:
+        return file_format.read(path, limits or Limits.from_environment())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: does not fit into memory; MVD_MAX_VOXELS limits it") from error
+
+
+def _write(file_format: Format, value: Any, path: str | os.PathLike[str], overwrite: bool) -> None:
+    assert file_format.write is not None
+    try:
+        with atomic(path, overwrite=overwrite) as file:
+            file_format.write(value, file)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error

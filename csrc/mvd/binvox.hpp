@@ -1,0 +1,32 @@
+// The run-length code of binvox files, straight between file bytes and packed words.
+//
+// A file is a sequence of runs over the voxels in Patrick Min's order: y goes fastest, then z, then
+// x. Our words go along z. Both directions work on one x and one word at a time, a tile of up to 64
+// lines of Y voxels, and on its *changes*: bits that say where a voxel differs from the one before
+// it in the file. A change is a bit to set or to find, whatever the length of the run, and a 64 x
+// 64 block of bits without one needs no turning over. There is no byte a voxel anywhere, and no
+// memory beyond one tile and the result.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "mvd/bitgrid.hpp"
+
+namespace mvd {
+
+// As in the file: `count` voxels of the same value.
+struct BinvoxRun {
+    std::uint8_t value, count;
+};
+static_assert(sizeof(BinvoxRun) == 2, "runs are read and written as they are in memory");
+
+// runs: `count` of them; packed: (X, Y, W), all zero on entry, so that memory without a voxel in it
+// is never touched. Any value but 0 is occupied (version 2 of the format has values up to 255).
+// Throws unless the runs add up to X * Y * Z voxels exactly.
+void binvox_decode(const BinvoxRun* runs, std::int64_t count, Word* packed, GridShape shape);
+
+// packed: (X, Y, W). The shortest code there is: a run ends where the value changes or at 255.
+std::vector<BinvoxRun> binvox_encode(const Word* packed, GridShape shape);
+
+}  // namespace mvd

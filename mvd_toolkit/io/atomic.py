@@ -1,0 +1,77 @@
+"""Writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from mvd_toolkit.errors import OutputExistsError, UsageError
+
+
+@contextlib.contextmanager
+def atomic(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """Open ``path`` for writing so that it appears complete, or stays as it was.
+
+    The bytes go to a hidden file in the same folder, are flushed to the disk and renamed when the
+    block ends; when it raises, the hidden file is removed. Links are followed.
+
+    >>> with atomic(folder / "a.bin") as file:
+    ...     _ = file.write(b"all of it")
+
+    Raises:
+        OutputExistsError: the file exists (or came up meanwhile) and ``overwrite`` is false.
+        UsageError: the folder is missing or not writable, or ``path`` is no ordinary file.
+    """
+    target = Path(os.path.realpath(path))
+    check_target(path, overwrite=overwrite)
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _publish(temporary, target, overwrite)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise what `atomic` would raise about an output that is in the way, before any work is done.
+
+    Raises:
+        OutputExistsError: the file exists and ``overwrite`` is false.
+        UsageError: ``path`` is a folder, a device or a pipe.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise UsageError(f"{path}: expected an ordinary file to write, found another kind")
+    if not overwrite:
+        raise OutputExistsError(f"{path}: already exists")
+
+
+def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
+    if overwrite:
+        os.replace(temporary, target)
+        return
+    # Unlike a rename, a link never replaces what another process has written in the meantime.
+    try:
+        os.link(temporary, target)
+    except FileExistsError as error:
+        raise OutputExistsError(f"{target}: already exists") from error
+    except OSError:  # a file system without hard links
+        check_target(target)
+        os.replace(temporary, target)
+    else:
+        os.unlink(temporary)

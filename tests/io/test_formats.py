@@ -1,0 +1,103 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvd_toolkit import io
+from mvd_toolkit.errors import InputError, OutputExistsError, UsageError
+from mvd_toolkit.grid import VoxelGrid
+
+WriteBytes = Callable[..., Path]
+
+GRID_FORMATS = [known.name for known in io.FORMATS if known.kind == "grid"]
+
+
+def test_names_and_suffixes_are_unique() -> None:
+    names = [known.name for known in io.FORMATS]
+    suffixes = [suffix for known in io.FORMATS for suffix in known.suffixes]
+    assert len(set(names)) == len(names)
+    assert len(set(suffixes)) == len(suffixes)
+    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in suffixes)
+
+
+@pytest.mark.parametrize("name", GRID_FORMATS)
+@pytest.mark.parametrize("as_type", [str, Path])
+def test_round_trip(
+    tmp_path: Path, grid: VoxelGrid, name: str, as_type: Callable[[Path], str | Path]
+) -> None:
+    path = as_type(tmp_path / f"a.{name}")
+    io.save(grid, path)
+    loaded = io.load(path)
+    assert np.array_equal(loaded.packed, grid.packed)
+    assert loaded.shape == grid.shape
+    if name != "npy":
+        assert loaded == grid
+
+
+@pytest.mark.parametrize("name", GRID_FORMATS)
+def test_content_goes_before_the_suffix(tmp_path: Path, grid: VoxelGrid, name: str) -> None:
+    for suffix in (".binvox", ".npz", ".stl", ".txt", ""):
+        path = tmp_path / f"a{suffix}"
+        io.save(grid, path, format=name, overwrite=True)
+        found = io.sniff(path)
+        assert found.name == name
+        assert found.fits_suffix(path) == (suffix == f".{name}")
+        assert io.load(path).shape == grid.shape
+
+
+def test_suffixes_know_no_case(tmp_path: Path, grid: VoxelGrid) -> None:
+    io.save(grid, tmp_path / "A.BinVox")
+    assert io.load(tmp_path / "A.BinVox") == grid
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.binvox", b"", "found an empty file"),
+        ("a.txt", b"hello", "found neither content nor a suffix that is known"),
+        ("a.npy", b"hello", "expected a .npy header"),
+        ("a.npz", b"hello", "expected a zip archive"),
+        ("a.binvox", b"hello", "line 1: expected '#binvox 1'"),
+    ],
+)
+def test_unknown_content(write_bytes: WriteBytes, name: str, content: bytes, message: str) -> None:
+    path = write_bytes(name, content)
+    with pytest.raises(InputError) as error:
+        io.load(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        io.load(tmp_path / "missing.binvox")
+    with pytest.raises(InputError, match="expected a file"):
+        io.load(tmp_path)
+
+
+def test_unknown_output_lists_what_works(tmp_path: Path, grid: VoxelGrid) -> None:
+    with pytest.raises(UsageError, match=r"suffix '\.xyz' cannot be written; .*binvox.*npy.*npz"):
+        io.save(grid, tmp_path / "a.xyz")
+    with pytest.raises(UsageError, match="format 'vox' cannot be written"):
+        io.save(grid, tmp_path / "a.binvox", format="vox")
+    assert not list(tmp_path.iterdir())
+
+
+def test_save_refuses_an_existing_file(tmp_path: Path, grid: VoxelGrid) -> None:
+    io.save(grid, tmp_path / "a.binvox")
+    with pytest.raises(OutputExistsError):
+        io.save(grid, tmp_path / "a.binvox")
+    io.save(grid, tmp_path / "a.binvox", overwrite=True)
+
+
+def test_no_partial_file_when_the_disk_is_full(
+    tmp_path: Path, grid: VoxelGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UsageError, match="cannot be written: No space left on device"):
+        io.save(grid, tmp_path / "a.binvox")
+    assert not list(tmp_path.iterdir())
