@@ -120,9 +120,11 @@ def making(output: Path, recipe: Recipe, input_hash: str) -> Iterator[dict[str, 
     """Claim ``output``, let the body make it, then write its sidecar.
 
     Yields a dict for anything else worth keeping: transform, device, seconds. The folder of
-    ``output`` is made when it is missing. An error in the body takes the claim back.
+    ``output`` is made when it is missing. An error in the body takes the claim back: the sidecar
+    is then what it was before.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
+    before = read(output)
     known = {
         "schema": SCHEMA,
         "recipe_hash": recipe.hash,
@@ -134,7 +136,10 @@ def making(output: Path, recipe: Recipe, input_hash: str) -> Iterator[dict[str, 
     try:
         yield facts
     except BaseException:
-        sidecar_path(output).unlink(missing_ok=True)
+        if before is None:
+            sidecar_path(output).unlink(missing_ok=True)
+        else:
+            _write(output, before)
         raise
     _write(output, {**known, "finished": True, "output_sha256": file_hash(output), **facts})
 

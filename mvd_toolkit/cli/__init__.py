@@ -96,6 +96,8 @@ def run(args: Sequence[str]) -> int:
     try:
         with _stray_prints_become_talk(arguments):
             code = app(args=arguments, prog_name="mvd", standalone_mode=False, obj=out)
+        if code == 128 + signal.SIGINT:  # what Typer makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except SystemExit as leaving:  # how Typer ends when the reader of stdout went away
         return leaving.code if isinstance(leaving.code, int) else 1
@@ -125,7 +127,7 @@ def _diagnose(error: BaseException) -> tuple[str, str, int]:
         return "Interrupted", "terminated", 128 + signal.SIGTERM
     if hasattr(error, "format_message"):  # what Typer raises on arguments it cannot parse
         where = getattr(getattr(error, "ctx", None), "command_path", "mvd")
-        return "UsageError", f"{error.format_message()}; `{where} --help` says more", 2
+        return "UsageError", f"{error.format_message()}\n  `{where} --help` says more", 2
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "Interrupted", "the reader of the output went away", 128 + signal.SIGPIPE

@@ -120,6 +120,8 @@ def _limits(texts: list[str]) -> dict[str, float]:
             limits[name] = float(value)
         except ValueError:
             raise UsageError(f"--fail-under: expected METRIC=VALUE, found {text!r}") from None
+        if limits[name] != limits[name]:
+            raise UsageError(f"--fail-under: expected a number, found {text!r}")
         if name not in METRICS:
             raise UsageError(
                 f"--fail-under: expected a metric of {', '.join(METRICS)}, found {name!r}"
