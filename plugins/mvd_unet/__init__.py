@@ -1,1 +1,49 @@
-"""Placeholder."""
+"""Backbone `unet`: residual blocks on three resolutions below the input's, skips, sub-pixel head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mvd_toolkit import BackboneSpec, hookimpl
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class UNetOptions:
+    """Options of the backbone.
+
+    Attributes:
+        width: channels at the input's resolution; twice and three times as many below.
+        blocks: residual blocks on each side of each resolution.
+    """
+
+    width: int = 64
+    blocks: int = 2
+
+
+def build(
+    in_channels: int, out_channels: int, scale: int, *, width: int = 64, blocks: int = 2
+) -> torch.nn.Module:
+    """Build the network: (B, in, L, L) to (B, out, L * scale, L * scale)."""
+    from mvd_unet.network import UNet
+
+    return UNet(in_channels, out_channels, scale, width=width, blocks=blocks)
+
+
+@hookimpl
+def mvd_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
+    """Register the backbone."""
+    register(
+        BackboneSpec(
+            name="unet",
+            build=build,
+            options=UNetOptions,
+            scales=(2, 4, 8),
+            receptive_field=None,
+            description="multi-scale residual network with skip connections",
+        )
+    )

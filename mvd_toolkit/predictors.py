@@ -1,0 +1,317 @@
+"""The two predictors over a backbone: what a face's silhouette is, and how deep its surface lies.
+
+Both look at the six views of a low grid through `features`, run one backbone on all of them, and
+answer for the fine pixels under the base's silhouette; elsewhere a fine silhouette cannot be.
+
+The depth predictor tells a distribution. Where two surfaces share a coarse pixel a mean lies in the
+air between them, and the best voxel to carve to is a quantile: a voxel is worth keeping when it is
+occupied with a probability above ``IoU / (1 + IoU)``, so the quantile is a property of the model,
+chosen on validation shapes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mvd_toolkit.conventions import FACE_COUNT, LOW_RULES
+from mvd_toolkit.features import (
+    FeatureConfig,
+    base_grids,
+    face_views,
+    first_depth,
+    view_features,
+)
+from mvd_toolkit.plugins import backbone as find_backbone
+from mvd_toolkit.specs import Role
+
+_CHUNK_VALUES = 2**26  # float32 values of fine logits held at once while predicting: 256 MiB
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """What it takes to build a view predictor again.
+
+    Attributes:
+        backbone: name of the backbone plugin.
+        scale: fine voxels a low voxel, along an edge.
+        options: options of the backbone.
+        features: what a pixel sees.
+        quantile: depth predictor only, the part of the depth distribution in front of the
+            predicted depth.
+    """
+
+    backbone: str = "unet"
+    scale: int = 8
+    options: Mapping[str, Any] = field(default_factory=dict)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    quantile: float = 0.5
+
+
+class ViewPredictor(nn.Module, ABC):
+    """A backbone between view features and a head; see the two subclasses."""
+
+    role: ClassVar[Role]
+
+    def __init__(self, config: ViewConfig) -> None:
+        super().__init__()
+        self.view_config = config
+        self.backbone = find_backbone(config.backbone).build(
+            config.features.channels, self.outputs(), config.scale, **config.options
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ViewPredictor:
+        """Build from what `config` gave."""
+        values = {key: value for key, value in config.items() if key not in ("kind", "role")}
+        features = FeatureConfig(**values.pop("features", {}))
+        return cls(ViewConfig(features=features, **values))
+
+    def config(self) -> dict[str, Any]:
+        """JSON-able description, enough for `from_config`."""
+        config = self.view_config
+        values: dict[str, Any] = {
+            "kind": "view",
+            "role": self.role,
+            "backbone": config.backbone,
+            "scale": config.scale,
+            "options": dict(config.options),
+            "features": config.features.to_dict(),
+        }
+        if self.role == "depth":
+            values["quantile"] = config.quantile
+        return values
+
+    @abstractmethod
+    def outputs(self) -> int:
+        """Channels of the backbone's output, a fine pixel."""
+
+    @abstractmethod
+    def pixel_loss(
+        self, logits: torch.Tensor, base: torch.Tensor, odms: torch.Tensor, background: int
+    ) -> torch.Tensor:
+        """Mean loss over fine pixels.
+
+        Args:
+            logits: (P, K, s, s), the fine pixels of P low pixels.
+            base: (P,) int64, base depth of each low pixel, low voxels.
+            odms: (P, s, s) int64, true depth of each fine pixel, ``background`` where none.
+            background: edge of the fine grid.
+        """
+
+    @abstractmethod
+    def decode(self, logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
+        """Predictions (P, s, s) float32 of fine pixels; arguments as in `pixel_loss`."""
+
+    @abstractmethod
+    def outside(self, background: int) -> float:
+        """The prediction where the base has no silhouette."""
+
+    def loss(
+        self,
+        low: torch.Tensor,
+        rule_index: torch.Tensor,
+        odms: torch.Tensor,
+        faces: int = FACE_COUNT,
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """Training loss.
+
+        Args:
+            low: (B, N, N, N) bool, low grids (hulls).
+            rule_index: (B,) int64, place of each grid's rule in `LOW_RULES`.
+            odms: (B, 6, sN, sN) int64, true fine ODMs.
+            faces: look at the first so many faces only. With random symmetries applied to the items
+                any face is as good as another, and fewer faces of more items teach more a second.
+
+        Returns:
+            the loss, and figures for the log.
+        """
+        scale, background = self.view_config.scale, odms.shape[-1]
+        views, base, rules = _views(low, rule_index, faces)
+        mask = base < views.shape[-1]
+        planes = view_features(views, base, rules, self.view_config.features)
+        logits = fine_logits(self.backbone, planes, mask, scale)
+        true = fine_pixels(odms[:, :faces].flatten(0, 1), mask, scale)
+        loss = self.pixel_loss(logits, base[mask], true, background)
+        return loss, {"loss": float(loss.detach())}
+
+    def forward(self, low: torch.Tensor, rule: str = "any") -> torch.Tensor:
+        """Predict all six faces.
+
+        Args:
+            low: (B, N, N, N) bool, low grids (hulls).
+            rule: how they were made, one of `LOW_RULES`.
+
+        Returns:
+            (B, 6, sN, sN) float32: probability of silhouette, or depth in fine voxels.
+        """
+        scale, edge = self.view_config.scale, low.shape[-1]
+        rule_index = torch.full((len(low),), LOW_RULES.index(rule), device=low.device)
+        views, base, rules = _views(low, rule_index, FACE_COUNT)
+        fine = scale * edge
+        out = torch.full((len(views), fine, fine), self.outside(fine), device=low.device)
+        chunk = max(1, _CHUNK_VALUES // (self.outputs() * fine * fine))
+        for start in range(0, len(views), chunk):
+            part = slice(start, start + chunk)
+            mask = base[part] < edge
+            if not bool(mask.any()):
+                continue
+            planes = view_features(views[part], base[part], rules[part], self.view_config.features)
+            logits = fine_logits(self.backbone, planes, mask, scale)
+            values = self.decode(logits, base[part][mask], fine)
+            low_pixels = out[part].view(-1, edge, scale, edge, scale).permute(0, 1, 3, 2, 4)
+            low_pixels[mask] = values
+        return out.view(len(low), FACE_COUNT, fine, fine)
+
+
+class SilhouettePredictor(ViewPredictor):
+    """f_SIL: probability that a fine pixel is silhouette."""
+
+    role = "silhouette"
+
+    def outputs(self) -> int:
+        """One logit."""
+        return 1
+
+    def outside(self, background: int) -> float:
+        """Probability 0."""
+        return 0.0
+
+    def pixel_loss(
+        self, logits: torch.Tensor, base: torch.Tensor, odms: torch.Tensor, background: int
+    ) -> torch.Tensor:
+        """Binary cross-entropy."""
+        true = (odms < background).float()
+        return F.binary_cross_entropy_with_logits(logits[:, 0].float(), true)
+
+    def decode(self, logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
+        """Sigmoid."""
+        return logits[:, 0].float().sigmoid()
+
+
+class DepthPredictor(ViewPredictor):
+    """f_ΔD: a distribution of how far behind the base's surface the first fine voxel lies.
+
+    Offsets, in fine voxels, fall into bins (`depth_bins`): one voxel wide over the first two low
+    voxels, wider behind. Background counts as farther than everything.
+    """
+
+    role = "depth"
+
+    def __init__(self, config: ViewConfig) -> None:
+        super().__init__(config)
+        edges = torch.tensor(depth_bins(config.scale))
+        self.register_buffer("edges", edges, persistent=False)
+
+    def outputs(self) -> int:
+        """One logit a bin."""
+        return len(depth_bins(self.view_config.scale))
+
+    def outside(self, background: int) -> float:
+        """Background."""
+        return float(background)
+
+    def pixel_loss(
+        self, logits: torch.Tensor, base: torch.Tensor, odms: torch.Tensor, background: int
+    ) -> torch.Tensor:
+        """Cross-entropy of the bin that holds the true offset."""
+        offset = odms - self.view_config.scale * base[:, None, None]
+        edges = self.edges
+        assert isinstance(edges, torch.Tensor)
+        bins = (torch.bucketize(offset.clamp(min=0), edges, right=True) - 1).masked_fill(
+            odms >= background, len(edges) - 1
+        )
+        return F.cross_entropy(logits.float(), bins)
+
+    def decode(self, logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
+        """The quantile of the distribution, linear within a bin.
+
+        A bin of offsets [a, b) stands for depths between a - 1/2 and b - 1/2, so that rounding
+        gives the first voxel at which the cumulated probability reaches the quantile. The last bin
+        stands for its first offset: what lies farther is left to the other faces.
+        """
+        edges = self.edges
+        assert isinstance(edges, torch.Tensor)
+        quantile = self.view_config.quantile
+        cumulated = logits.float().softmax(dim=1).cumsum(dim=1)  # (P, K, s, s)
+        bins = (cumulated < quantile).sum(dim=1, keepdim=True).clamp(max=len(edges) - 1)
+        above = cumulated.gather(1, bins)
+        below = torch.where(bins > 0, cumulated.gather(1, (bins - 1).clamp(min=0)), 0.0)
+        part = ((quantile - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
+        lower = edges[bins]
+        width = edges[(bins + 1).clamp(max=len(edges) - 1)] - lower  # 0 for the last bin
+        offset = (lower + width * part - 0.5).clamp(min=0)[:, 0]
+        depth = self.view_config.scale * base[:, None, None] + offset
+        return depth.clamp(max=background - 1)
+
+
+def depth_bins(scale: int) -> list[int]:
+    """First offset of each depth bin, fine voxels; the last bin has no end.
+
+    >>> depth_bins(2)
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 16]
+    """
+    single = list(range(2 * scale))
+    half = list(range(2 * scale, 4 * scale, max(1, scale // 2)))
+    return [*single, *half, 4 * scale, 8 * scale]
+
+
+def fine_pixels(images: torch.Tensor, mask: torch.Tensor, scale: int) -> torch.Tensor:
+    """The fine pixels of the low pixels in ``mask``.
+
+    Args:
+        images: (M, sL, sL).
+        mask: (M, L, L) bool, P of them set.
+        scale: s.
+
+    Returns:
+        (P, s, s).
+    """
+    count, edge = mask.shape[0], mask.shape[-1]
+    blocks = images.view(count, edge, scale, edge, scale).permute(0, 1, 3, 2, 4)
+    return blocks[mask]
+
+
+def fine_logits(
+    backbone: nn.Module, planes: torch.Tensor, mask: torch.Tensor, scale: int
+) -> torch.Tensor:
+    """Run a backbone and keep the fine pixels of the low pixels in ``mask``.
+
+    A backbone that has ``trunk`` (to (M, C, L, L)) and
+    ``head`` (a 1x1 convolution to K·s² channels, sub-pixels last) gets its head run on masked
+    pixels alone, which is the same and much less work; any other runs whole.
+
+    Args:
+        backbone: (M, C, L, L) to (M, K, sL, sL).
+        planes: (M, C, L, L).
+        mask: (M, L, L) bool, P of them set.
+        scale: s.
+
+    Returns:
+        (P, K, s, s).
+    """
+    head = getattr(backbone, "head", None)
+    trunk = getattr(backbone, "trunk", None)
+    if isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1) and trunk is not None:
+        pixels = trunk(planes).permute(0, 2, 3, 1)[mask]  # (P, C)
+        logits = F.linear(pixels, head.weight.flatten(1), head.bias)
+        return logits.unflatten(1, (-1, scale, scale))
+    images = backbone(planes)  # (M, K, s*rows, s*columns)
+    blocks = images.unflatten(3, (-1, scale)).unflatten(2, (-1, scale))  # (M, K, L, s, L, s)
+    return blocks.permute(0, 2, 4, 1, 3, 5)[mask]
+
+
+def _views(
+    low: torch.Tensor, rule_index: torch.Tensor, faces: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Views (B * faces, N, N, N), their base depths (B * faces, N, N) and rules (B * faces,)."""
+    views = face_views(low)[:, :faces].flatten(0, 1)
+    base_low = base_grids(low, rule_index)
+    base_views = views if base_low is low else face_views(base_low)[:, :faces].flatten(0, 1)
+    return views, first_depth(base_views), rule_index.repeat_interleave(faces)
