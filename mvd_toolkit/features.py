@@ -164,9 +164,7 @@ def _relative_depths(base_depth: torch.Tensor, depth: torch.Tensor) -> torch.Ten
     return torch.stack(planes, dim=1).clamp(-1, 1)
 
 
-def _thickness(
-    views: torch.Tensor, depth: torch.Tensor, silhouette: torch.Tensor
-) -> torch.Tensor:
+def _thickness(views: torch.Tensor, depth: torch.Tensor, silhouette: torch.Tensor) -> torch.Tensor:
     thickness = (views.shape[-1] - first_depth(views.flip(-1)) - depth).clamp(min=0)
     fine = (thickness / _DEPTH_UNIT).clamp(max=1)
     coarse = (thickness / (4 * _DEPTH_UNIT)).clamp(max=1)

@@ -62,9 +62,7 @@ class VoxelGrid:
         if min(self.spacing) <= 0:
             raise InputError(f"spacing: expected three positive numbers, found {self.spacing}")
         if self.coverage is not None and self.coverage.shape != (x, y, z):
-            raise InputError(
-                f"coverage: expected shape {(x, y, z)}, found {self.coverage.shape}"
-            )
+            raise InputError(f"coverage: expected shape {(x, y, z)}, found {self.coverage.shape}")
 
     @classmethod
     def from_dense(

@@ -18,20 +18,30 @@ class UNetOptions:
 
     Attributes:
         width: channels at the input's resolution; twice and three times as many below.
-        blocks: residual blocks on each side of each resolution.
+        top_blocks: residual blocks on each side of the input's resolution, the costly one.
+        blocks: residual blocks on each side of the resolutions below.
     """
 
-    width: int = 64
+    width: int = 48
+    top_blocks: int = 1
     blocks: int = 2
 
 
 def build(
-    in_channels: int, out_channels: int, scale: int, *, width: int = 64, blocks: int = 2
+    in_channels: int,
+    out_channels: int,
+    scale: int,
+    *,
+    width: int = 48,
+    top_blocks: int = 1,
+    blocks: int = 2,
 ) -> torch.nn.Module:
     """Build the network: (B, in, L, L) to (B, out, L * scale, L * scale)."""
     from mvd_unet.network import UNet
 
-    return UNet(in_channels, out_channels, scale, width=width, blocks=blocks)
+    return UNet(
+        in_channels, out_channels, scale, width=width, top_blocks=top_blocks, blocks=blocks
+    )
 
 
 @hookimpl

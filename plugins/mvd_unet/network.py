@@ -33,19 +33,28 @@ class UNet(nn.Module):
     """(B, in_channels, L, L) to (B, out_channels, L * scale, L * scale)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, scale: int, *, width: int, blocks: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        scale: int,
+        *,
+        width: int,
+        top_blocks: int,
+        blocks: int,
     ) -> None:
         super().__init__()
         widths = [width * (level + 1) for level in range(_LEVELS)]
+        counts = [top_blocks] + [blocks] * (_LEVELS - 1)
+        stacks = list(zip(widths, counts, strict=True))
         self.stem = nn.Conv2d(in_channels, width, 1)
-        self.encoders = nn.ModuleList(_stack(w, blocks) for w in widths)
+        self.encoders = nn.ModuleList(_stack(w, n) for w, n in stacks)
         self.downs = nn.ModuleList(
             nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)
         )
         self.ups = nn.ModuleList(
             nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:], strict=False)
         )
-        self.decoders = nn.ModuleList(_stack(w, blocks) for w in widths[:-1])
+        self.decoders = nn.ModuleList(_stack(w, n) for w, n in stacks[:-1])
         self.head = nn.Conv2d(width, out_channels * scale * scale, 1)
         self.scale = scale
 

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.predictors import (
+    DepthPredictor,
+    SilhouettePredictor,
+    ViewConfig,
+    depth_bins,
+    fine_logits,
+    fine_pixels,
+)
+
+SMALL = {"width": 8, "blocks": 1}
+
+
+@pytest.fixture(params=[SilhouettePredictor, DepthPredictor])
+def predictor(request: pytest.FixtureRequest):
+    torch.manual_seed(0)
+    return request.param(ViewConfig(scale=4, options=SMALL)).eval()
+
+
+@pytest.fixture
+def low() -> torch.Tensor:
+    grid = torch.zeros(2, 9, 9, 9, dtype=torch.bool)
+    grid[0, 2:6, 3:7, 1:8] = True
+    grid[1, 4, 4, 4] = True
+    return grid
+
+
+@torch.inference_mode()
+def test_predictions_have_every_fine_pixel_of_six_faces(predictor, low: torch.Tensor) -> None:
+    out = predictor(low)
+    assert out.shape == (2, 6, 36, 36)
+    assert out.dtype == torch.float32
+    assert bool(out.isfinite().all())
+
+
+@torch.inference_mode()
+def test_a_batch_gives_what_each_grid_gives_alone(predictor, low: torch.Tensor) -> None:
+    batch = predictor(low)
+    alone = torch.cat([predictor(grid[None]) for grid in low])
+    torch.testing.assert_close(batch, alone, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("rule", LOW_RULES)
+def test_nothing_is_predicted_outside_the_base(predictor, low: torch.Tensor, rule: str) -> None:
+    out = predictor(low, rule)
+    outside = predictor.outside(36)
+    assert bool((out[1, :, :8] == outside).all())  # the base of one voxel: pixels 12 to 23
+    assert bool((out[1, :, 16:20, 16:20] != outside).any())
+
+
+@torch.inference_mode()
+def test_depth_lies_at_or_behind_the_base(low: torch.Tensor) -> None:
+    torch.manual_seed(1)
+    depth = DepthPredictor(ViewConfig(scale=4, options=SMALL)).eval()(low)
+    inside = depth[0, 1, 8:24, 12:28]  # z_pos sees the box's face at low depth 1
+    assert bool(((inside >= 4) & (inside < 36)).all())
+
+
+@torch.inference_mode()
+def test_an_empty_grid_has_neither_silhouette_nor_depth(predictor) -> None:
+    out = predictor(torch.zeros(1, 5, 5, 5, dtype=torch.bool))
+    assert bool((out == predictor.outside(20)).all())
+
+
+def test_config_builds_the_same_predictor(predictor, low: torch.Tensor) -> None:
+    twin = type(predictor).from_config(predictor.config()).eval()
+    twin.load_state_dict(predictor.state_dict())
+    with torch.inference_mode():
+        assert torch.equal(twin(low), predictor(low))
+
+
+def test_loss_sees_every_parameter(predictor, low: torch.Tensor) -> None:
+    for parameter in predictor.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    odms = torch.randint(0, 37, (2, 6, 36, 36))
+    loss, figures = predictor.loss(low, torch.tensor([0, 1]), odms)
+    loss.backward()
+    assert figures["loss"] == pytest.approx(loss.item())
+    assert all(bool(p.grad.abs().sum() > 0) for p in predictor.parameters())
+
+
+def test_bins_are_single_voxels_where_the_surface_mostly_lies() -> None:
+    assert depth_bins(8) == [*range(16), 16, 20, 24, 28, 32, 64]
+
+
+@pytest.mark.parametrize("offset", range(16))
+def test_a_certain_offset_is_decoded_exactly_at_any_quantile(offset: int) -> None:
+    for quantile in (0.1, 0.5, 0.9):
+        predictor = DepthPredictor(ViewConfig(options=SMALL, quantile=quantile))
+        logits = torch.full((1, predictor.outputs(), 8, 8), -50.0)
+        logits[:, offset] = 50.0
+        depth = predictor.decode(logits, torch.tensor([3]), 256).round()
+        assert bool((depth == 24 + offset).all())
+
+
+def test_the_quantile_is_the_first_depth_with_that_much_probability_before_it() -> None:
+    predictor = DepthPredictor(ViewConfig(options=SMALL, quantile=0.4))
+    logits = torch.full((1, predictor.outputs(), 8, 8), -50.0)
+    logits[:, 2], logits[:, 6] = torch.tensor(0.3).log(), torch.tensor(0.7).log()
+    assert bool((predictor.decode(logits, torch.tensor([0]), 256).round() == 6).all())
+    logits[:, 2], logits[:, 6] = torch.tensor(0.45).log(), torch.tensor(0.55).log()
+    assert bool((predictor.decode(logits, torch.tensor([0]), 256).round() == 2).all())
+
+
+class WholeImages(nn.Module):
+    """A backbone that hides its trunk and head."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+
+def test_logits_are_the_same_with_and_without_the_short_cut(predictor) -> None:
+    backbone = predictor.backbone
+    for parameter in backbone.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    planes = torch.randn(3, predictor.view_config.features.channels, 7, 7)
+    mask = torch.rand(3, 7, 7) < 0.4
+    quick = fine_logits(backbone, planes, mask, 4)
+    whole = fine_logits(WholeImages(backbone), planes, mask, 4)
+    torch.testing.assert_close(quick, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_fine_pixels_are_the_blocks_of_the_masked_pixels() -> None:
+    image = torch.arange(36).view(1, 6, 6)
+    mask = torch.tensor([[[False, True, False]] * 2 + [[True, False, False]]])
+    blocks = fine_pixels(image, mask, 2)
+    assert blocks.tolist() == [[[2, 3], [8, 9]], [[14, 15], [20, 21]], [[24, 25], [30, 31]]]
