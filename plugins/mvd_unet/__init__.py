@@ -39,9 +39,7 @@ def build(
     """Build the network: (B, in, L, L) to (B, out, L * scale, L * scale)."""
     from mvd_unet.network import UNet
 
-    return UNet(
-        in_channels, out_channels, scale, width=width, top_blocks=top_blocks, blocks=blocks
-    )
+    return UNet(in_channels, out_channels, scale, width=width, top_blocks=top_blocks, blocks=blocks)
 
 
 @hookimpl
