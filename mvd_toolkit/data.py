@@ -176,7 +176,7 @@ def _mesh_suffixes() -> set[str]:
 
     return {
         suffix
-        for form in io.FORMATS.values()
+        for form in io.FORMATS
         if form.kind == "mesh" and form.reads
         for suffix in form.suffixes
     }

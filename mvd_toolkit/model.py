@@ -18,14 +18,12 @@ before anything is allocated; no pickle is read.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -33,13 +31,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from mvd_toolkit import __version__, plugins
+from mvd_toolkit import plugins
 from mvd_toolkit.card import model_card
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
+from mvd_toolkit.model_config import SCHEMA, Fusion, ModelConfig
 from mvd_toolkit.specs import Role
 
-SCHEMA: Final = "mvd.model/1"
 ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
 PACKAGED: Final = Path(__file__).parent / "weights"
 """The models that come with the package, a directory each."""
@@ -52,107 +50,6 @@ _CONFIG, _CARD = "config.json", "README.md"
 
 Predictor = Callable[[torch.Tensor, str], torch.Tensor]
 """(B, N, N, N) bool low grids and the rule they were made by, to (B, 6, sN, sN) float32."""
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """How six silhouettes and depths become voxels (DESIGN §3).
-
-    Attributes:
-        silhouette_threshold: a pixel is silhouette when its probability is above it.
-        smooth_threshold: depths that differ by less, in fine voxels, are averaged over a 7x7
-            window; None: no smoothing.
-        structure_votes: how many faces must see background on a voxel's line to delete it.
-    """
-
-    silhouette_threshold: float = 0.5
-    smooth_threshold: float | None = None
-    structure_votes: int = 2
-
-    def __post_init__(self) -> None:
-        if not 0 < self.silhouette_threshold < 1:
-            raise InputError(
-                "fusion.silhouette_threshold: expected a number between 0 and 1, "
-                f"found {self.silhouette_threshold!r}"
-            )
-        if self.smooth_threshold is not None and not self.smooth_threshold > 0:
-            raise InputError(
-                "fusion.smooth_threshold: expected null or a positive number, "
-                f"found {self.smooth_threshold!r}"
-            )
-        if self.structure_votes not in range(1, 7):
-            raise InputError(
-                f"fusion.structure_votes: expected 1 to 6, found {self.structure_votes!r}"
-            )
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What config.json holds.
-
-    Attributes:
-        scale: fine edge / coarse edge.
-        silhouette: what builds the silhouette predictor: its kind, backbone, options, plugin.
-        depth: the same for the depth predictor.
-        rules: the low rules it was trained for.
-        fusion: how the predictions become voxels.
-        about: what the card tells besides: data, licence, credit, scores; any JSON.
-        version: version of mvd_toolkit that wrote it.
-    """
-
-    scale: int
-    silhouette: Mapping[str, Any]
-    depth: Mapping[str, Any]
-    rules: tuple[str, ...] = LOW_RULES
-    fusion: Fusion = field(default_factory=Fusion)
-    about: Mapping[str, Any] = field(default_factory=dict)
-    version: str = __version__
-
-    def __post_init__(self) -> None:
-        if self.scale not in (2, 4, 8):
-            raise InputError(f"scale: expected 2, 4 or 8, found {self.scale!r}")
-        if not self.rules or not set(self.rules) <= set(LOW_RULES):
-            raise InputError(
-                f"rules: expected some of {', '.join(LOW_RULES)}, found {list(self.rules)!r}"
-            )
-
-    def section(self, role: Role) -> Mapping[str, Any]:
-        """What builds the predictor of that role."""
-        return self.silhouette if role == "silhouette" else self.depth
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of config.json."""
-        values = {"schema": SCHEMA, **dataclasses.asdict(self)}
-        values["rules"] = list(self.rules)
-        return values
-
-    @classmethod
-    def from_dict(cls, values: Any) -> ModelConfig:
-        """Read what `to_dict` gives.
-
-        Raises:
-            InputError: another schema, an unknown or missing key, a value of another type.
-        """
-        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-            found = values.get("schema") if isinstance(values, dict) else type(values).__name__
-            raise InputError(f"schema: expected {SCHEMA!r}, found {found!r}")
-        values = {key: value for key, value in values.items() if key != "schema"}
-        _check_keys(cls, values, "")
-        _check_type(values["scale"], int, "scale")
-        for key in ("silhouette", "depth", "fusion", "about"):
-            _check_type(values.get(key, {}), dict, key)
-        rules = values.get("rules", list(LOW_RULES))
-        _check_type(rules, list, "rules")
-        fusion = values.get("fusion", {})
-        _check_keys(Fusion, fusion, "fusion.")
-        for key, kind in (
-            ("silhouette_threshold", (int, float)),
-            ("smooth_threshold", (int, float, type(None))),
-            ("structure_votes", int),
-        ):
-            if key in fusion:
-                _check_type(fusion[key], kind, f"fusion.{key}")
-        return cls(**{**values, "rules": tuple(map(str, rules)), "fusion": Fusion(**fusion)})
 
 
 class Model:
@@ -351,8 +248,10 @@ def _load_predictor(directory: Path, role: Role, config: ModelConfig) -> Predict
     with _where(directory / _CONFIG):
         needs = _plugin_of(section, role)
     if section.get("kind") == "plugin":
-        with _where(directory / role):
+        try:
             return ExternalPredictor(section["predictor"], directory / role)
+        except Exception as error:  # a plugin's own loader may raise anything
+            raise InputError(f"{directory / role}: {needs} cannot load it: {error}") from error
     path = directory / f"{role}.safetensors"
     with torch.device("meta"):
         expected = _build(role, section, directory, config.scale).state_dict()
@@ -408,13 +307,13 @@ def predictor_class(kind: Any, role: Role) -> Any:
         InputError: another kind.
     """
     if kind == "view":
-        from mvd_toolkit import predictors
+        from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
 
-        return predictors.SilhouettePredictor if role == "silhouette" else predictors.DepthPredictor
+        return SilhouettePredictor if role == "silhouette" else DepthPredictor
     if kind == "paper":
-        from mvd_toolkit import paper
+        from mvd_toolkit.paper import PaperDepth, PaperSilhouette
 
-        return paper.PaperSilhouette if role == "silhouette" else paper.PaperDepth
+        return PaperSilhouette if role == "silhouette" else PaperDepth
     raise InputError(f"{role}.kind: expected view, paper or plugin, found {kind!r}")
 
 
@@ -535,21 +434,3 @@ def _read_json(path: Path) -> Any:
         if isinstance(error, InputError):
             raise
         raise InputError(f"is no JSON: {error}") from error
-
-
-def _check_keys(cls: Any, values: Mapping[str, Any], prefix: str) -> None:
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            raise InputError(f"unknown key {prefix + key!r}: expected {', '.join(fields)}")
-    for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in values:
-            raise InputError(f"key {prefix + name!r} is missing")
-
-
-def _check_type(value: Any, kinds: Any, name: str) -> None:
-    if not isinstance(value, kinds) or (isinstance(value, bool)):
-        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-        expected = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-        raise InputError(f"{name}: expected {expected}, found {value!r}")

@@ -20,14 +20,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +34,8 @@ from mvd_toolkit import __version__, ops
 from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
+from mvd_toolkit.io import npy
+from mvd_toolkit.io.atomic import atomic
 from mvd_toolkit.voxelize import Pair, SurfaceReport
 
 SCHEMA: Final = "mvd.dataset/1"
@@ -45,6 +45,19 @@ DEFAULT_FRACTIONS: Final = (0.8, 0.1, 0.1)
 MAX_MEMBER_BYTES: Final = 2**26
 """Largest array of a pair that is read: the ODMs of a 2048³ grid take 48 MiB."""
 
+_BROKEN: Final = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,  # no such array
+    ValueError,
+    OverflowError,
+    RuntimeError,  # encrypted, or a compression that Python lacks
+)
+"""What a broken pair makes the standard library, NumPy and us raise."""
+
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _LOW_KEYS: Final = dict(zip(LOW_RULES, ("low", "low_half", "low_centre"), strict=True))
 _KEYS: Final = (*_LOW_KEYS.values(), "odms", "shape", "transform", "source_sha256")
 
@@ -152,16 +165,18 @@ def write_pair(
     folder = Path(dataset) / split
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / pair_file_name(name, pair.low.shape[0], pair.high.shape[0])
-    with _atomic(path) as file:
-        np.savez_compressed(
+    with atomic(path, overwrite=True) as file:
+        _write_arrays(
             file,
-            low=pair.low.packed,
-            low_half=pair.low_half.packed,
-            low_centre=pair.low_centre.packed,
-            odms=np.asarray(pair.odms, np.uint16),
-            shape=np.asarray(pair.low.shape, np.int64),
-            transform=np.asarray([pair.high.origin, pair.high.spacing], np.float64),
-            source_sha256=np.asarray(source_sha256, "U64"),
+            {
+                "low": pair.low.packed,
+                "low_half": pair.low_half.packed,
+                "low_centre": pair.low_centre.packed,
+                "odms": np.asarray(pair.odms, np.uint16),
+                "shape": np.asarray(pair.low.shape, np.int64),
+                "transform": np.asarray([pair.high.origin, pair.high.spacing], np.float64),
+                "source_sha256": np.asarray(source_sha256, "U64"),
+            },
         )
     return path
 
@@ -186,8 +201,8 @@ def read_pair(path: str | Path) -> StoredPair:
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = {key: _read_array(archive, key) for key in _KEYS}
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as e:
-        raise InputError(f"{path}: is no pair: {e}") from e
+    except _BROKEN as error:
+        raise InputError(f"{path}: is no pair: {error}") from error
     return _checked(path, arrays)
 
 
@@ -234,7 +249,7 @@ def write_description(
         },
         "failures": list(failures),
     }
-    with _atomic(dataset / "dataset.json") as file:
+    with atomic(dataset / "dataset.json", overwrite=True) as file:
         file.write((json.dumps(description, indent=1) + "\n").encode())
     return description
 
@@ -392,33 +407,26 @@ def _checked(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> StoredPair:
 
 
 def _read_array(archive: zipfile.ZipFile, key: str) -> npt.NDArray[Any]:
-    """One array of an npz, its header checked against its size before anything is allocated."""
+    """One array of a pair, its header checked against its size before anything is allocated."""
     info = archive.getinfo(f"{key}.npy")
     if info.file_size > MAX_MEMBER_BYTES:
         raise InputError(
             f"{key}: expected at most {MAX_MEMBER_BYTES} bytes, found {info.file_size}"
         )
-    with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise InputError(f"{key}: expected npy format 1.0, found {version}")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        content = file.read()
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    if fortran or dtype.hasobject or count * dtype.itemsize != len(content):
-        raise InputError(f"{key}: expected {count} values of {dtype}, found {len(content)} bytes")
-    return np.frombuffer(content, dtype).reshape(shape)
+    with archive.open(info) as stream:
+        header = npy.read_header(key, cast(BinaryIO, stream))
+        npy.check_size(key, header, info.file_size)
+        content = stream.read()
+    if header.fortran_order or len(content) != header.data_bytes:
+        raise InputError(f"{key}: expected {header.data_bytes} bytes in C order, found another")
+    return np.frombuffer(content, header.dtype).reshape(header.shape)
 
 
-@contextmanager
-def _atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under its name when the body ends well."""
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _write_arrays(file: BinaryIO, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """A compressed npz; the same arrays give the same bytes, whatever the time of day."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in arrays.items():
+            info = zipfile.ZipInfo(f"{key}.npy", _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(info, "w") as member:
+                np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import torch
 
 from mvd_toolkit import __version__
 from mvd_toolkit.errors import InputError, OutputExistsError
+from mvd_toolkit.io.atomic import atomic
 from mvd_toolkit.pairs import PairDataset
 from mvd_toolkit.training_settings import Settings
 
@@ -59,7 +57,7 @@ class RunDirectory:
             **deciding,
             "environment": {"torch": torch.__version__, "python": platform.python_version()},
         }
-        with _atomic(self.path / "run.json") as file:
+        with atomic(self.path / "run.json", overwrite=True) as file:
             file.write(json.dumps(recipe, indent=1).encode() + b"\n")
 
     def recipe(self) -> dict[str, Any] | None:
@@ -81,7 +79,7 @@ class RunDirectory:
 
     def save_state(self, name: str, state: Mapping[str, Any]) -> None:
         """Write ``state/<name>.pt``: tensors, numbers, text, and dicts and lists of them."""
-        with _atomic(self.state / f"{name}.pt") as file:
+        with atomic(self.state / f"{name}.pt", overwrite=True) as file:
             torch.save(dict(state), file)
 
     def load_state(self, name: str) -> dict[str, Any] | None:
@@ -112,7 +110,7 @@ class Log:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if _is_until(line, step)]
         if kept != lines:
-            with _atomic(path) as file:
+            with atomic(path, overwrite=True) as file:
                 file.write("".join(f"{line}\n" for line in kept).encode())
 
     def write(self, step: int, seconds: float, done: float, values: Mapping[str, Any]) -> None:
@@ -138,16 +136,3 @@ def _difference(before: Any, now: Any) -> str:
         return "its dataset was another"
     name = next(n for n in {**before, **now} if before.get(n) != now.get(n))
     return f"{name} was {before.get(name)!r}, expected the same, found {now.get(name)!r}"
-
-
-@contextmanager
-def _atomic(path: Path) -> Iterator[IO[bytes]]:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

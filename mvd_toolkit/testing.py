@@ -111,16 +111,16 @@ def make_tiny_dataset(
     Returns:
         The directory.
     """
-    from mvd_toolkit import data
+    from mvd_toolkit.pairs import pair_of, write_description, write_pair
 
     if count < 2:
         raise ValueError(f"count: expected at least 2, found {count}")
     generator = np.random.default_rng(seed)
-    pairs = [data.pair_of(_random_solid(generator, low * scale), scale) for _ in range(count)]
+    pairs = [pair_of(_random_solid(generator, low * scale), scale) for _ in range(count)]
     splits = ["val", *["train"] * (count - 1)]
     for index, (pair, split) in enumerate(zip(pairs, splits, strict=True)):
-        data.write_pair(directory, f"solid-{index:03d}", pair, split=split)
-    data.write_description(directory, low, low * scale)
+        write_pair(directory, f"solid-{index:03d}", pair, split=split)
+    write_description(directory, low, low * scale)
     return Path(directory)
 
 

@@ -33,7 +33,8 @@ from mvd_toolkit.batches import Batch, Batches
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.errors import MVDError, UnavailableError, UsageError
 from mvd_toolkit.learner import Learner
-from mvd_toolkit.model import ROLES, ExternalPredictor, Fusion, Model, Predictor, predictor_class
+from mvd_toolkit.model import ROLES, ExternalPredictor, Model, Predictor, predictor_class
+from mvd_toolkit.model_config import Fusion
 from mvd_toolkit.pairs import PairDataset
 from mvd_toolkit.run_directory import Log, Report, RunDirectory
 from mvd_toolkit.specs import Role
@@ -41,7 +42,7 @@ from mvd_toolkit.training_settings import Settings, is_backbone, make_settings
 from mvd_toolkit.upscale import Upscaler
 
 LOG_EVERY: Final = 20
-"""Steps between lines of metrics.jsonl."""
+"""Steps between lines of metrics.jsonl; the first and the last step have one too."""
 
 CHECKPOINT_SECONDS: Final = 300.0
 """Longest time between two checkpoints."""
@@ -174,7 +175,7 @@ def _loop(run: _Run, log: Log, stop: _Signals) -> None:
         progress.step += 1
         progress.seconds = time.monotonic() - started
         done = _fraction(run)
-        if progress.step % LOG_EVERY == 0 or done >= 1:
+        if progress.step % LOG_EVERY == 0 or progress.step == 1 or done >= 1:
             log.write(progress.step, progress.seconds, done, figures)
         validates = progress.step % every == 0 or done >= 1
         if validates:
@@ -205,8 +206,8 @@ def _fraction(run: _Run) -> float:
 
 
 def _rate(settings: Settings, step: int, done: float) -> float:
-    """The learning rate: a linear rise, then by the schedule."""
-    rise = min(1.0, (step + 1) / max(1, settings.warmup))
+    """The learning rate: a linear rise of ``warmup`` steps or 5 % of the run, then the schedule."""
+    rise = min(1.0, max((step + 1) / max(1, settings.warmup), 20 * done))
     if settings.schedule == "constant":
         return settings.lr * rise
     return settings.lr * rise * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)

@@ -35,7 +35,7 @@ class Settings:
         faces: of each shape, that a step looks at.
         lr: highest learning rate.
         schedule: "cosine" falls to 1 % at the end; "constant" stays.
-        warmup: steps over which the rate rises.
+        warmup: steps over which the rate rises; 5 % of the run where that is less.
         betas: of Adam.
         weight_decay: of AdamW.
         clip: longest gradient; None: any.

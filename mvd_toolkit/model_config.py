@@ -1,0 +1,134 @@
+"""What a model directory's config.json holds, checked key by key."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mvd_toolkit import __version__
+from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.errors import InputError
+from mvd_toolkit.specs import Role
+
+SCHEMA: Final = "mvd.model/1"
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How six silhouettes and depths become voxels (DESIGN §3).
+
+    Attributes:
+        silhouette_threshold: a pixel is silhouette when its probability is above it.
+        smooth_threshold: depths that differ by less, in fine voxels, are averaged over a 7x7
+            window; None: no smoothing.
+        structure_votes: how many faces must see background on a voxel's line to delete it.
+    """
+
+    silhouette_threshold: float = 0.5
+    smooth_threshold: float | None = None
+    structure_votes: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.silhouette_threshold < 1:
+            raise InputError(
+                "fusion.silhouette_threshold: expected a number between 0 and 1, "
+                f"found {self.silhouette_threshold!r}"
+            )
+        if self.smooth_threshold is not None and not self.smooth_threshold > 0:
+            raise InputError(
+                "fusion.smooth_threshold: expected null or a positive number, "
+                f"found {self.smooth_threshold!r}"
+            )
+        if self.structure_votes not in range(1, 7):
+            raise InputError(
+                f"fusion.structure_votes: expected 1 to 6, found {self.structure_votes!r}"
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What config.json holds.
+
+    Attributes:
+        scale: fine edge / coarse edge.
+        silhouette: what builds the silhouette predictor: its kind, backbone, options, plugin.
+        depth: the same for the depth predictor.
+        rules: the low rules it was trained for.
+        fusion: how the predictions become voxels.
+        about: what the card tells besides: data, licence, credit, scores; any JSON.
+        version: version of mvd_toolkit that wrote it.
+    """
+
+    scale: int
+    silhouette: Mapping[str, Any]
+    depth: Mapping[str, Any]
+    rules: tuple[str, ...] = LOW_RULES
+    fusion: Fusion = field(default_factory=Fusion)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    def __post_init__(self) -> None:
+        if self.scale not in (2, 4, 8):
+            raise InputError(f"scale: expected 2, 4 or 8, found {self.scale!r}")
+        if not self.rules or not set(self.rules) <= set(LOW_RULES):
+            raise InputError(
+                f"rules: expected some of {', '.join(LOW_RULES)}, found {list(self.rules)!r}"
+            )
+
+    def section(self, role: Role) -> Mapping[str, Any]:
+        """What builds the predictor of that role."""
+        return self.silhouette if role == "silhouette" else self.depth
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of config.json."""
+        values = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        values["rules"] = list(self.rules)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Any) -> ModelConfig:
+        """Read what `to_dict` gives.
+
+        Raises:
+            InputError: another schema, an unknown or missing key, a value of another type.
+        """
+        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+            found = values.get("schema") if isinstance(values, dict) else type(values).__name__
+            raise InputError(f"schema: expected {SCHEMA!r}, found {found!r}")
+        values = {key: value for key, value in values.items() if key != "schema"}
+        _check_keys(cls, values, "")
+        _check_type(values["scale"], int, "scale")
+        for key in ("silhouette", "depth", "fusion", "about"):
+            _check_type(values.get(key, {}), dict, key)
+        rules = values.get("rules", list(LOW_RULES))
+        _check_type(rules, list, "rules")
+        fusion = values.get("fusion", {})
+        _check_keys(Fusion, fusion, "fusion.")
+        for key, kind in (
+            ("silhouette_threshold", (int, float)),
+            ("smooth_threshold", (int, float, type(None))),
+            ("structure_votes", int),
+        ):
+            if key in fusion:
+                _check_type(fusion[key], kind, f"fusion.{key}")
+        return cls(**{**values, "rules": tuple(map(str, rules)), "fusion": Fusion(**fusion)})
+
+
+def _check_keys(cls: Any, values: Mapping[str, Any], prefix: str) -> None:
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            raise InputError(f"unknown key {prefix + key!r}: expected {', '.join(fields)}")
+    for name, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise InputError(f"key {prefix + name!r} is missing")
+
+
+def _check_type(value: Any, kinds: Any, name: str) -> None:
+    if not isinstance(value, kinds) or (isinstance(value, bool)):
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        expected = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+        raise InputError(f"{name}: expected {expected}, found {value!r}")
