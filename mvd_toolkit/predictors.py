@@ -301,10 +301,11 @@ def fine_logits(
     if isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1) and trunk is not None:
         pixels = trunk(planes).permute(0, 2, 3, 1)[mask]  # (P, C)
         logits = F.linear(pixels, head.weight.flatten(1), head.bias)
-        return logits.unflatten(1, (-1, scale, scale))
-    images = backbone(planes)  # (M, K, s*rows, s*columns)
-    blocks = images.unflatten(3, (-1, scale)).unflatten(2, (-1, scale))  # (M, K, L, s, L, s)
-    return blocks.permute(0, 2, 4, 1, 3, 5)[mask]
+        return logits.view(len(logits), -1, scale, scale)
+    images: torch.Tensor = backbone(planes)  # (M, K, sL, sL)
+    count, edge = len(mask), mask.shape[-1]
+    blocks = images.view(count, -1, edge, scale, edge, scale).permute(0, 2, 4, 1, 3, 5)
+    return blocks[mask]
 
 
 def _views(

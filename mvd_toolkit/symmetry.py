@@ -17,7 +17,7 @@ from mvd_toolkit.conventions import FACE_VIEWS
 
 @dataclass(frozen=True)
 class Symmetry:
-    """New axis ``i`` is old axis ``axes[i]``, mirrored along the old axis where ``flips`` says so."""
+    """New axis ``i`` is old axis ``axes[i]``; old axes in ``flips`` are mirrored first."""
 
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
@@ -49,8 +49,8 @@ class Symmetry:
 
 
 SYMMETRIES = tuple(
-    Symmetry(axes, flips)
-    for axes in permutations(range(3))
-    for flips in product((False, True), repeat=3)
+    Symmetry((a, b, c), (flip_x, flip_y, flip_z))
+    for a, b, c in permutations(range(3))
+    for flip_x, flip_y, flip_z in product((False, True), repeat=3)
 )
 """All 48; the first is the identity."""

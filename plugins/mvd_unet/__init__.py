@@ -1,4 +1,4 @@
-"""Backbone `unet`: residual blocks on three resolutions below the input's, skips, sub-pixel head."""
+"""Backbone `unet`: residual blocks on the input's resolution and two below, sub-pixel head."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -48,12 +50,8 @@ class UNet(nn.Module):
         stacks = list(zip(widths, counts, strict=True))
         self.stem = nn.Conv2d(in_channels, width, 1)
         self.encoders = nn.ModuleList(_stack(w, n) for w, n in stacks)
-        self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)
-        )
-        self.ups = nn.ModuleList(
-            nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
+        self.ups = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
         self.decoders = nn.ModuleList(_stack(w, n) for w, n in stacks[:-1])
         self.head = nn.Conv2d(width, out_channels * scale * scale, 1)
         self.scale = scale
