@@ -94,19 +94,18 @@ def test_bins_are_single_voxels_where_the_surface_mostly_lies() -> None:
 def test_a_certain_offset_is_decoded_exactly_at_any_quantile(offset: int) -> None:
     for quantile in (0.1, 0.5, 0.9):
         predictor = DepthPredictor(ViewConfig(options=SMALL, quantile=quantile))
-        logits = torch.full((1, predictor.outputs(), 8, 8), -50.0)
+        logits = torch.full((1, predictor.outputs()), -50.0)
         logits[:, offset] = 50.0
-        depth = predictor.decode(logits, torch.tensor([3]), 256).round()
-        assert bool((depth == 24 + offset).all())
+        assert predictor.decode(logits, torch.tensor([3]), 256).round().item() == 24 + offset
 
 
 def test_the_quantile_is_the_first_depth_with_that_much_probability_before_it() -> None:
     predictor = DepthPredictor(ViewConfig(options=SMALL, quantile=0.4))
-    logits = torch.full((1, predictor.outputs(), 8, 8), -50.0)
-    logits[:, 2], logits[:, 6] = torch.tensor(0.3).log(), torch.tensor(0.7).log()
-    assert bool((predictor.decode(logits, torch.tensor([0]), 256).round() == 6).all())
-    logits[:, 2], logits[:, 6] = torch.tensor(0.45).log(), torch.tensor(0.55).log()
-    assert bool((predictor.decode(logits, torch.tensor([0]), 256).round() == 2).all())
+    logits = torch.full((2, predictor.outputs()), -50.0)
+    logits[0, 2], logits[0, 6] = torch.tensor(0.3).log(), torch.tensor(0.7).log()
+    logits[1, 2], logits[1, 6] = torch.tensor(0.45).log(), torch.tensor(0.55).log()
+    depths = predictor.decode(logits, torch.tensor([0, 0]), 256)
+    assert depths.round().tolist() == [6, 2]
 
 
 class WholeImages(nn.Module):
@@ -120,14 +119,16 @@ class WholeImages(nn.Module):
         return self.inner(x)
 
 
-def test_logits_are_the_same_with_and_without_the_short_cut(predictor) -> None:
+@pytest.mark.parametrize("some", [None, torch.tensor([3, 0, 7])])
+def test_logits_are_the_same_with_and_without_the_short_cut(predictor, some) -> None:
     backbone = predictor.backbone
     for parameter in backbone.parameters():
         nn.init.normal_(parameter, std=0.1)
     planes = torch.randn(3, predictor.view_config.features.channels, 7, 7)
     mask = torch.rand(3, 7, 7) < 0.4
-    quick = fine_logits(backbone, planes, mask, 4)
-    whole = fine_logits(WholeImages(backbone), planes, mask, 4)
+    quick = fine_logits(backbone, planes, mask, 4, some)
+    whole = fine_logits(WholeImages(backbone), planes, mask, 4, some)
+    assert quick.shape == (mask.sum(), 16 if some is None else 3, predictor.outputs())
     torch.testing.assert_close(quick, whole, rtol=1e-4, atol=1e-5)
 
 
@@ -135,4 +136,4 @@ def test_fine_pixels_are_the_blocks_of_the_masked_pixels() -> None:
     image = torch.arange(36).view(1, 6, 6)
     mask = torch.tensor([[[False, True, False]] * 2 + [[True, False, False]]])
     blocks = fine_pixels(image, mask, 2)
-    assert blocks.tolist() == [[[2, 3], [8, 9]], [[14, 15], [20, 21]], [[24, 25], [30, 31]]]
+    assert blocks.tolist() == [[2, 3, 8, 9], [14, 15, 20, 21], [24, 25, 30, 31]]
