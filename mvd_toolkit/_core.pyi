@@ -42,6 +42,19 @@ def extract_odms_dense(
 def project_odms(
     odms: npt.NDArray[np.uint16], x: int, y: int, z: int, votes: int = 1, threads: int = 0
 ) -> npt.NDArray[np.uint64]: ...
+def smooth_odms(
+    odms: npt.NDArray[np.uint16], threshold: float, window: int = 7, threads: int = 0
+) -> npt.NDArray[np.uint16]: ...
+
+# low (B, x, y, w) and odms (B, 6, N, N), N = scale * max(x, y, z) -> (B, scale x, scale y, W)
+def carve(
+    low: npt.NDArray[np.uint64],
+    low_z: int,
+    odms: npt.NDArray[np.uint16],
+    scale: int,
+    structure_votes: int = 2,
+    threads: int = 0,
+) -> npt.NDArray[np.uint64]: ...
 
 # Surfaces: vertices (V, 3) in voxels, faces (F, 3) -> ((X, Y, W), bad faces, degenerate faces)
 def voxelize_surface(

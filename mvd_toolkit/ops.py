@@ -39,6 +39,9 @@ from mvd_toolkit.grid import VoxelGrid, words_per_line
 if TYPE_CHECKING:
     import torch
 
+MAX_WINDOW = 15
+"""The largest window of `smooth_odms`, pixels."""
+
 
 # Depth maps ---------------------------------------------------------------------------------------
 
@@ -125,6 +128,91 @@ def hull(grid: GridT, *, threads: int = 0) -> GridT:
     _check_odm_edge(grids.shape)
     odms = _core.extract_odms(grids.packed, grids.depth, threads)
     return grids.give_back(_core.project_odms(odms, *grids.shape, 1, threads), threads=threads)
+
+
+@overload
+def smooth_odms(
+    odms: OdmArray, threshold: float, *, window: int = 7, threads: int = 0
+) -> OdmArray: ...
+@overload
+def smooth_odms(
+    odms: torch.Tensor, threshold: float, *, window: int = 7, threads: int = 0
+) -> torch.Tensor: ...
+def smooth_odms(odms: Any, threshold: float, *, window: int = 7, threads: int = 0) -> Any:
+    """Adaptive mean of depth maps (..., 6, N, N): noise goes, edges stay.
+
+    Each silhouette pixel becomes the mean, rounded half to even, of the silhouette pixels in the
+    window around it whose depth differs from its own by strictly less than ``threshold``.
+    Background pixels (N or more) are neither counted nor changed. The method is that of Smith,
+    Fujimoto and Meger (2018), who use 1.5 voxels a unit of scale for super-resolution.
+
+    Args:
+        odms: integers; the result is uint16.
+        threshold: voxels, above 0.
+        window: edge of the square window, odd, at most 15; it is cut at the border.
+        threads: how many threads to use, 0 for one a core.
+
+    >>> odms = np.full((6, 2, 2), 2, np.uint16)
+    >>> odms[0] = [[0, 1], [1, 2]]
+    >>> smooth_odms(odms, 2)[0].tolist()
+    [[1, 1], [1, 2]]
+    """
+    if not threshold > 0:
+        raise UsageError(f"threshold: expected a difference above 0 voxels, found {threshold!r}")
+    if check_at_least(window, 1, "window") > MAX_WINDOW or window % 2 == 0:
+        raise UsageError(f"window: expected an odd number from 1 to {MAX_WINDOW}, found {window}")
+    views = Odms.of(odms)
+    return views.give_back(_core.smooth_odms(views.maps, float(threshold), window, threads))
+
+
+def carve(
+    low: GridT,
+    odms: OdmArray | torch.Tensor,
+    scale: int,
+    *,
+    structure_votes: int = 2,
+    threads: int = 0,
+) -> GridT:
+    """Carve a grid ``scale`` times finer out of a coarse one, with six fine depth maps.
+
+    It starts with each coarse voxel as a block of ``scale``³. *Structure*: a voxel goes when at
+    least ``structure_votes`` faces see background on its line. *Detail*: a voxel goes when it lies
+    in front of the depth of any one face whose pixel is not background. So a pixel that is
+    background by mistake costs its line one vote and no more. (Smith, Fujimoto and Meger, 2018.)
+
+    Args:
+        low: the coarse grid (..., X, Y, Z), or a `VoxelGrid`; the result is of its kind.
+        odms: (..., 6, N, N) integers, N = ``scale`` * max(X, Y, Z), in fine voxels; a pixel of N or
+            more is background.
+        scale: fine voxels along the edge of a coarse one, at least 1.
+        structure_votes: 1 to 6; 7 turns structure off.
+        threads: how many threads to use, 0 for one a core.
+
+    >>> low = np.ones((1, 1, 1), bool)
+    >>> odms = np.zeros((6, 2, 2), np.uint16)
+    >>> odms[1, 0, 0] = 1
+    >>> carve(low, odms, 2).astype(int).tolist()
+    [[[0, 1], [1, 1]], [[1, 1], [1, 1]]]
+    """
+    scale = check_at_least(scale, 1, "scale")
+    votes = check_at_least(structure_votes, 1, "structure_votes")
+    if votes > FACE_COUNT + 1:
+        raise UsageError(
+            f"structure_votes: expected 1 to {FACE_COUNT}, or {FACE_COUNT + 1} for no structure, "
+            f"found {votes}"
+        )
+    grids = Grids.of(low, name="low", threads=threads)
+    x, y, z = (edge * scale for edge in grids.shape)
+    _check_odm_edge((x, y, z))
+    views = Odms.of(odms)
+    if views.edge != max(x, y, z) or len(views.maps) != len(grids.packed):
+        raise InputError(
+            f"odms: expected {len(grids.packed)} set(s) of {max(x, y, z)} pixels an edge for a "
+            f"grid of shape {grids.shape} and scale {scale}, found {len(views.maps)} of "
+            f"{views.edge}"
+        )
+    fine = _core.carve(grids.packed, grids.depth, views.maps, scale, votes, threads)
+    return grids.give_back(fine, (x, y, z), finer=scale, threads=threads)
 
 
 # Coarser and finer --------------------------------------------------------------------------------

@@ -151,6 +151,48 @@ def _take_part(left: BoolArray, seed: tuple[int, int, int]) -> list[tuple[int, i
     return part
 
 
+def smooth_odms(odms: OdmArray, threshold: float, window: int = 7) -> OdmArray:
+    """Each silhouette pixel becomes the mean of those of its window that differ by < threshold.
+
+    The window is cut at the border, means are rounded half to even, background stays.
+    """
+    n, radius = odms.shape[-1], window // 2
+    depths = odms.astype(np.int64)
+    padded = np.pad(depths, ((0, 0), (radius, radius), (radius, radius)), constant_values=n)
+    total, count = np.zeros_like(depths), np.zeros_like(depths)
+    for dy, dx in product(range(window), repeat=2):
+        near = padded[:, dy : dy + n, dx : dx + n]
+        counts = (near < n) & (np.abs(near - depths) < threshold)
+        total += near * counts
+        count += counts
+    mean, rest = np.divmod(total, np.maximum(count, 1))
+    mean += (2 * rest > count) | ((2 * rest == count) & (mean % 2 == 1))
+    return np.where(depths < n, mean, depths).astype(np.uint16)
+
+
+def carve(low: BoolArray, odms: OdmArray, scale: int, structure_votes: int = 2) -> BoolArray:
+    """What six fine depth maps leave of a coarse grid, made ``scale`` times finer.
+
+    Structure: a voxel goes when at least ``structure_votes`` faces see background on its line.
+    Detail: a voxel goes when it lies in front of the depth of any face whose pixel is not
+    background.
+    """
+    fine = upsample_nearest(low, scale)
+    n = odms.shape[-1]
+    votes = np.zeros((n, n, n), np.int64)
+    in_front = np.zeros((n, n, n), bool)
+    for odm, face in zip(odms, FACE_VIEWS, strict=True):
+        background = (odm >= n)[..., None]
+        front = (np.arange(n) < odm[..., None]) & ~background
+        if face.negative:
+            front = front[..., ::-1]
+        votes += np.moveaxis(background, -1, face.axis)
+        in_front |= np.moveaxis(front, -1, face.axis)
+    x, y, z = fine.shape
+    kept: BoolArray = fine & ((votes < structure_votes) & ~in_front)[:x, :y, :z]
+    return kept
+
+
 LATTICE_UNIT = 1 << 16
 """Steps of the vertex lattice in one voxel."""
 

@@ -95,9 +95,9 @@ def voxelize(
         InputError: the arrays are no mesh, or no triangle of it is usable.
         UsageError: an option makes no sense.
 
-    >>> corner = voxelize([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], resolution=6)
-    >>> corner.grid.count(), corner.grid.spacing[0]
-    (20, 0.251...)
+    >>> made = voxelize([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], resolution=6)
+    >>> made.grid.shape, made.grid.count(), made.report.degenerate
+    ((6, 6, 6), 26, 0)
     """
     if fill not in ("hull", "none"):
         raise UsageError(f"fill: expected hull or none, found {fill!r}")
@@ -183,10 +183,10 @@ def _fit(
 
     A mesh that is a single point gets voxels of 1.
     """
-    known = ((triangles >= 0) & (triangles < len(points))).all(axis=1)
-    finite = np.isfinite(points).all(axis=1)
+    known = np.all((triangles >= 0) & (triangles < len(points)), axis=1)
+    finite = np.all(np.isfinite(points), axis=1)
     usable = known.copy()
-    usable[known] = finite[triangles[known]].all(axis=1)
+    usable[known] = np.all(finite[triangles[known]], axis=1)
     if not usable.any():
         raise InputError(
             f"mesh: expected a usable triangle, found none: of {len(triangles)} triangles "

@@ -5,12 +5,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mvd_toolkit import _core, reference
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.voxelize import voxelize
+from mvd_toolkit.voxelize import make_pair, voxelize
 
 TRIANGLE = np.array([[0, 1, 2]])
 
@@ -80,7 +80,6 @@ def meshes(draw):
 
 
 @given(meshes(), st.integers(1, 4))
-@settings(max_examples=150, deadline=None)
 def test_equals_reference(mesh, threads):
     vertices, faces, shape = mesh
     dense, bad, degenerate = surface(vertices, faces, shape, threads)
@@ -90,7 +89,6 @@ def test_equals_reference(mesh, threads):
 
 
 @given(meshes())
-@settings(max_examples=50, deadline=None)
 def test_equals_clipping_in_fractions(mesh):
     vertices, _, shape = mesh
     triangle = np.round(vertices[:3] * reference.LATTICE_UNIT) / reference.LATTICE_UNIT
@@ -293,3 +291,37 @@ def test_arrays_that_are_no_mesh(vertices, faces, message):
 def test_options_that_make_no_sense(options, message):
     with pytest.raises(UsageError, match=message):
         voxelize(CUBE_VERTICES, CUBE_FACES, **options)
+
+
+def test_hull_makes_a_closed_surface_solid():
+    made = voxelize(CUBE_VERTICES, CUBE_FACES, 17)
+    expected = np.zeros((17,) * 3, bool)
+    expected[1:16, 1:16, 1:16] = True
+    assert (made.grid.dense() == expected).all()
+
+
+# Pairs --------------------------------------------------------------------------------------------
+
+
+def test_pair_is_one_shape_under_every_rule():
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    ring = np.stack([np.cos(angles), np.sin(angles), 0.2 * np.cos(3 * angles)], axis=1)
+    vertices = np.vstack([ring, [[0, 0, 0.7], [0, 0, -0.7]]])
+    faces = [[i, (i + 1) % 40, tip] for i in range(40) for tip in (40, 41)]
+    pair = make_pair(vertices, faces, low=12, scale=5)
+    high = voxelize(vertices, faces, 60).grid
+    assert pair.high == high
+    assert (pair.odms == reference.extract_odms(high.dense())).all()
+    for rule, low in (("any", pair.low), ("half", pair.low_half), ("centre", pair.low_centre)):
+        expected = reference.hull(reference.pool(high.dense(), 5, rule))
+        assert (low.dense() == expected).all()
+        assert low.origin == high.origin
+        np.testing.assert_allclose(low.spacing, 5 * np.array(high.spacing))
+    assert pair.low.count() > pair.low_half.count() > 0
+    assert pair.report.triangles == 80
+
+
+@pytest.mark.parametrize("sizes", [{"low": 0}, {"scale": 0}])
+def test_pair_sizes_that_make_no_sense(sizes):
+    with pytest.raises(UsageError, match="expected low and scale of at least 1"):
+        make_pair(CUBE_VERTICES, CUBE_FACES, **sizes)

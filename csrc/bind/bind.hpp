@@ -52,10 +52,12 @@ inline Array<Word> new_packed(GridShape shape) {
 // One function a family of operations, each in its file; main.cpp calls them all.
 void bind_binvox(py::module_& module);
 void bind_bitgrid(py::module_& module);
+void bind_carve(py::module_& module);
 void bind_metrics(py::module_& module);
 void bind_morphology(py::module_& module);
 void bind_odm(py::module_& module);
 void bind_resample(py::module_& module);
+void bind_smooth(py::module_& module);
 void bind_voxelize(py::module_& module);
 
 }  // namespace mvd::bind

@@ -7,9 +7,11 @@ PYBIND11_MODULE(_core, module) {
     module.def("cuda_build", [] { return MVD_CUDA_SUMMARY; });
     mvd::bind::bind_binvox(module);
     mvd::bind::bind_bitgrid(module);
+    mvd::bind::bind_carve(module);
     mvd::bind::bind_metrics(module);
     mvd::bind::bind_morphology(module);
     mvd::bind::bind_odm(module);
     mvd::bind::bind_resample(module);
+    mvd::bind::bind_smooth(module);
     mvd::bind::bind_voxelize(module);
 }
