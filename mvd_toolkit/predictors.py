@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mvd_toolkit.conventions import FACE_COUNT, LOW_RULES
+from mvd_toolkit.errors import InputError
 from mvd_toolkit.features import (
     FeatureConfig,
     base_grids,
@@ -37,6 +38,15 @@ tell nearly the same, and a quarter of the 64 at scale 8 makes a step several ti
 
 _CHUNK_VALUES = 2**26  # float32 values of fine logits held at once while predicting: 256 MiB
 
+IMAGE_SYMMETRIES = tuple(
+    (flip, flip != turn, swap)
+    for swap in (False, True)
+    for turn in (False, True)
+    for flip in (False, True)
+)
+"""The eight symmetries of an image: mirror its first axis, its second, then swap them. The first is
+the identity, the first two are it and the half turn."""
+
 
 @dataclass(frozen=True)
 class ViewConfig:
@@ -47,6 +57,7 @@ class ViewConfig:
         scale: fine voxels a low voxel, along an edge.
         options: options of the backbone.
         features: what a pixel sees.
+        symmetries: how many of the eight symmetries of an image to average over when predicting.
         quantile: depth predictor only, the part of the depth distribution in front of the
             predicted depth.
     """
@@ -55,7 +66,14 @@ class ViewConfig:
     scale: int = 8
     options: Mapping[str, Any] = field(default_factory=dict)
     features: FeatureConfig = field(default_factory=FeatureConfig)
+    symmetries: int = 1
     quantile: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.symmetries not in range(1, len(IMAGE_SYMMETRIES) + 1):
+            raise InputError(f"symmetries: expected 1 to 8, found {self.symmetries!r}")
+        if not 0 < self.quantile < 1:
+            raise InputError(f"quantile: expected between 0 and 1, found {self.quantile!r}")
 
 
 class ViewPredictor(nn.Module, ABC):
@@ -87,6 +105,7 @@ class ViewPredictor(nn.Module, ABC):
             "scale": config.scale,
             "options": dict(config.options),
             "features": config.features.to_dict(),
+            "symmetries": config.symmetries,
         }
         if self.role == "depth":
             values["quantile"] = config.quantile
@@ -168,13 +187,33 @@ class ViewPredictor(nn.Module, ABC):
             mask = base[part] < edge
             if not bool(mask.any()):
                 continue
-            planes = view_features(views[part], base[part], rules[part], self.view_config.features)
-            logits = fine_logits(self.backbone, planes, mask, scale)  # (P, s * s, K)
+            logits = self._logits(views[part], base[part], rules[part], mask)  # (P, s * s, K)
             bases = base[part][mask][:, None].expand(-1, scale**2)
             values = self.decode(logits.flatten(0, 1), bases.flatten(), fine)
             low_pixels = out[part].view(-1, edge, scale, edge, scale).permute(0, 1, 3, 2, 4)
             low_pixels[mask] = values.view(-1, scale, scale)
         return out.view(len(low), FACE_COUNT, fine, fine)
+
+    def _logits(
+        self, views: torch.Tensor, base: torch.Tensor, rules: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """(P, s * s, K): the mean over symmetries of the image."""
+        config, scale = self.view_config, self.view_config.scale
+        total = torch.zeros(())
+        for symmetry in IMAGE_SYMMETRIES[: config.symmetries]:
+            planes = view_features(
+                turn_image(views, symmetry, 1),
+                turn_image(base, symmetry, 1),
+                rules,
+                config.features,
+            )
+            turned = turn_image(mask, symmetry, 1)
+            logits = fine_logits(self.backbone, planes, turned, scale)
+            pixels, subpixels = _turned_order(mask, symmetry, scale)
+            back = torch.empty_like(logits)
+            back[pixels[:, None], subpixels] = logits
+            total = total + back
+        return total / config.symmetries
 
 
 class SilhouettePredictor(ViewPredictor):
@@ -324,6 +363,25 @@ def fine_logits(
     blocks = images.view(count, -1, edge, scale, edge, scale).permute(0, 2, 4, 3, 5, 1)
     logits = blocks[mask].flatten(1, 2)
     return logits if some is None else logits[:, some]
+
+
+def turn_image(images: torch.Tensor, symmetry: tuple[bool, bool, bool], axis: int) -> torch.Tensor:
+    """Mirror the image axes ``axis`` and ``axis + 1``, then swap them, each where asked."""
+    flip_u, flip_v, swap = symmetry
+    dims = [axis + i for i, flip in enumerate((flip_u, flip_v)) if flip]
+    images = images.flip(dims) if dims else images
+    return images.transpose(axis, axis + 1) if swap else images
+
+
+def _turned_order(
+    mask: torch.Tensor, symmetry: tuple[bool, bool, bool], scale: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which low pixel (P,) and sub-pixel (s * s,) the rows of turned images were before turning."""
+    order = torch.zeros(mask.shape, dtype=torch.int64, device=mask.device)
+    order[mask] = torch.arange(int(mask.sum()), device=mask.device)
+    pixels = turn_image(order, symmetry, 1)[turn_image(mask, symmetry, 1)]
+    block = torch.arange(scale**2, device=mask.device).view(scale, scale)
+    return pixels, turn_image(block, symmetry, 0).flatten()
 
 
 def _views(

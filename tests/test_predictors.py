@@ -6,13 +6,16 @@ from torch import nn
 
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.predictors import (
+    IMAGE_SYMMETRIES,
     DepthPredictor,
     SilhouettePredictor,
     ViewConfig,
     depth_bins,
     fine_logits,
     fine_pixels,
+    turn_image,
 )
+from mvd_toolkit.symmetry import SYMMETRIES
 
 SMALL = {"width": 8, "blocks": 1}
 
@@ -137,3 +140,20 @@ def test_fine_pixels_are_the_blocks_of_the_masked_pixels() -> None:
     mask = torch.tensor([[[False, True, False]] * 2 + [[True, False, False]]])
     blocks = fine_pixels(image, mask, 2)
     assert blocks.tolist() == [[2, 3, 8, 9], [14, 15, 20, 21], [24, 25, 30, 31]]
+
+
+def test_the_symmetries_of_an_image_are_eight() -> None:
+    image = torch.arange(4).view(2, 2)
+    turned = {tuple(turn_image(image, s, 0).flatten().tolist()) for s in IMAGE_SYMMETRIES}
+    assert len(IMAGE_SYMMETRIES) == len(turned) == 8
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", [SilhouettePredictor, DepthPredictor])
+def test_averaged_over_all_symmetries_a_prediction_turns_with_its_grid(kind, low) -> None:
+    predictor = kind(ViewConfig(scale=4, options=SMALL, symmetries=8)).eval()
+    for parameter in predictor.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    for symmetry in SYMMETRIES[::5]:
+        moved = predictor(symmetry.grid(low))
+        torch.testing.assert_close(moved, symmetry.odms(predictor(low)), rtol=1e-4, atol=1e-3)
