@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "mvd/line.hpp"
 #include "mvd/parallel.hpp"
 
 namespace mvd {
@@ -99,8 +100,8 @@ class Filler {
                 const Int first = std::max({zs.first, column->first, -minus_first.value()});
                 const Int last = std::min({zs.last, column->last, plane_last.value()});
                 if (first <= last) {
-                    voxelize::set_bits(line, box[2].first + static_cast<std::int64_t>(first),
-                                       box[2].first + static_cast<std::int64_t>(last));
+                    set_range(line, box[2].first + static_cast<std::int64_t>(first),
+                              box[2].first + static_cast<std::int64_t>(last) + 1);
                 }
                 minus_first.next();
                 plane_last.next();

@@ -170,20 +170,6 @@ struct Plane {
     Int along(int axis, Int index) const { return normal[axis] * kLatticeUnit * index; }
 };
 
-// Sets bits first ... last of one line.
-inline void set_bits(Word* line, std::int64_t first, std::int64_t last) {
-    const std::int64_t begin = first / kWordBits, end = last / kWordBits;
-    const Word head = ~Word{0} << (first % kWordBits);
-    const Word tail = low_mask(last % kWordBits + 1);
-    if (begin == end) {
-        line[begin] |= head & tail;
-        return;
-    }
-    line[begin] |= head;
-    std::fill(line + begin + 1, line + end, ~Word{0});
-    line[end] |= tail;
-}
-
 }  // namespace voxelize
 
 }  // namespace mvd
