@@ -1,0 +1,372 @@
+import json
+import math
+import os
+import signal
+import textwrap
+
+import pytest
+import torch
+
+from mvd_toolkit import plugins
+from mvd_toolkit.batches import Batch
+from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
+from mvd_toolkit.learner import Learner
+from mvd_toolkit.model import Model
+from mvd_toolkit.testing import make_tiny_dataset
+from mvd_toolkit.train import TrainingStopped, train
+from mvd_toolkit.training_settings import PRESETS, Settings, make_settings
+
+DEFAULT = {
+    "options": {"width": 8, "blocks": 1, "features.behind": 4},
+    "batch_size": 4,
+    "validate_every": 5,
+    "seed": 3,
+}
+PAPER = {
+    "preset": "paper",
+    "options": {"width": 8, "blocks": 1},
+    "batch_size": 4,
+    "validate_every": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return make_tiny_dataset(tmp_path_factory.mktemp("data") / "tiny", low=8, scale=4, count=8)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def metrics(run):
+    """The lines of metrics.jsonl without the times."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def same_files(one, two):
+    names = sorted(path.name for path in one.iterdir())
+    assert names == sorted(path.name for path in two.iterdir())
+    return all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
+
+
+def test_training_lowers_the_loss_and_its_model_predicts(dataset, tmp_path):
+    told = []
+    result = train(
+        dataset,
+        tmp_path / "run",
+        steps=100,
+        lr=1e-2,
+        rules={"any": 1.0},
+        report=lambda line, done: told.append((line["step"], done)),
+        **{**DEFAULT, "validate_every": 25},
+    )
+    lines = metrics(tmp_path / "run")
+    losses = [line for line in lines if "depth_loss" in line]
+    assert losses[-1]["depth_loss"] < 0.8 * losses[0]["depth_loss"]
+    assert losses[-1]["silhouette_loss"] < 0.8 * losses[0]["silhouette_loss"]
+    scores = [line["val_iou"] for line in lines if "val_iou" in line]
+    assert len(scores) == 4
+    assert result.best_iou == max(scores) > scores[0]
+    assert (result.steps, result.best_step % 25) == (100, 0)
+    assert told[-1] == (100, 1.0)
+    model = Model.load(result.model)
+    assert model.config.rules == ("any",)
+    low = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
+    low[:, 2:6, 2:6, 2:6] = True
+    with torch.no_grad():
+        silhouette, depth = model.silhouette(low, "any"), model.depth(low, "half")
+    assert silhouette.shape == depth.shape == (1, 6, 32, 32)
+    assert 0 <= float(silhouette.min()) <= float(silhouette.max()) <= 1
+
+
+@pytest.mark.parametrize("options", [DEFAULT, PAPER], ids=["default", "paper"])
+def test_a_stopped_run_ends_as_one_that_was_not(dataset, tmp_path, options):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(dataset, whole, steps=14, **options)
+
+    def stop(line, done):
+        if line["step"] == 5 and "val_iou" in line:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(TrainingStopped, match="stopped after step 5") as caught:
+        train(dataset, parts, steps=14, report=stop, **options)
+    assert caught.value.exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert not (parts / "model").exists()
+    torch.manual_seed(999)  # whatever happened in between must not matter
+    train(dataset, parts, steps=14, **options)
+    assert metrics(parts) == metrics(whole)
+    assert same_files(parts / "model", whole / "model")
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(dataset, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(dataset, whole, steps=12, **DEFAULT)
+
+    def crash(line, done):
+        if line["step"] == 10:
+            raise RuntimeError("the lights went out")  # after the line, before the checkpoint
+
+    with pytest.raises(RuntimeError, match="lights"):
+        train(dataset, parts, steps=12, report=crash, **DEFAULT)
+    with (parts / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 11, "val_')
+    train(dataset, parts, resume=True)
+    assert metrics(parts) == metrics(whole)
+    assert same_files(parts / "model", whole / "model")
+
+
+def test_a_finished_run_is_left_as_it_is(dataset, tmp_path):
+    first = train(dataset, tmp_path / "run", steps=6, **DEFAULT)
+    content = {path.name: path.read_bytes() for path in first.model.iterdir()}
+    again = train(dataset, tmp_path / "run", steps=6, **DEFAULT)
+    assert (again.steps, again.best_iou) == (first.steps, first.best_iou)
+    assert {path.name: path.read_bytes() for path in again.model.iterdir()} == content
+
+
+def test_another_recipe_in_the_same_folder_is_refused(dataset, tmp_path):
+    run = tmp_path / "run"
+    train(dataset, run, steps=1, **DEFAULT)
+    with pytest.raises(OutputExistsError, match=r"lr was 0.001, expected the same, found 0.002"):
+        train(dataset, run, steps=1, lr=2e-3, **DEFAULT)
+    other = make_tiny_dataset(tmp_path / "other", low=8, scale=4, seed=1)
+    with pytest.raises(OutputExistsError, match="its dataset was another"):
+        train(other, run, steps=1, **DEFAULT)
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / "letter.txt").write_text("Dear")
+    with pytest.raises(OutputExistsError, match="holds no run"):
+        train(dataset, stranger, steps=1, **DEFAULT)
+
+
+def test_resume_takes_no_settings_and_needs_a_run(dataset, tmp_path):
+    with pytest.raises(UsageError, match=r"run\.json is not there"):
+        train(dataset, tmp_path / "run", resume=True)
+    with pytest.raises(UsageError, match="takes its settings from the run"):
+        train(dataset, tmp_path / "run", resume=True, steps=3)
+
+
+class Payload:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def test_a_malformed_state_is_an_input_error_and_runs_nothing(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    train(dataset, run, steps=1, **DEFAULT)
+    (run / "state" / "last.pt").write_bytes(b"not a state")
+    with pytest.raises(InputError, match=r"last\.pt: is no training state"):
+        train(dataset, run, steps=1, **DEFAULT)
+    torch.save({"step": Payload()}, run / "state" / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt: is no training state"):
+        train(dataset, run, steps=1, **DEFAULT)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_run_of_minutes_ends(dataset, tmp_path):
+    result = train(dataset, tmp_path / "run", minutes=0.01, **DEFAULT)
+    assert result.steps >= 1
+    assert result.seconds >= 0.6
+
+
+def test_epochs_count_every_shape(dataset, tmp_path):
+    result = train(dataset, tmp_path / "run", epochs=3, **DEFAULT)
+    assert result.steps == 3 * math.ceil(7 / 4)
+
+
+def test_without_validation_shapes_the_last_weights_are_kept(tmp_path):
+    data = make_tiny_dataset(tmp_path / "data", low=8, scale=4, count=4)
+    for path in (data / "val").iterdir():
+        path.unlink()
+    result = train(data, tmp_path / "run", steps=3, **DEFAULT)
+    assert (result.best_iou, result.best_step) == (None, 3)
+    assert Model.load(result.model).config.scale == 4
+
+
+def test_no_training_shapes_is_an_input_error(tmp_path):
+    data = make_tiny_dataset(tmp_path / "data", low=8, scale=4, count=2)
+    for path in (data / "train").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="expected pairs in train, found none"):
+        train(data, tmp_path / "run", steps=3, **DEFAULT)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_unavailable(dataset, tmp_path):
+    with pytest.raises(UnavailableError, match="device 'cuda:77' cannot be used"):
+        train(dataset, tmp_path / "run", steps=1, device="cuda:77", **DEFAULT)
+
+
+# Settings
+
+
+def test_set_options_reach_their_role_and_are_typed():
+    settings = make_settings(
+        options={
+            "width": "16",
+            "depth.blocks": "3",
+            "features.behind": "6",
+            "depth.quantile": "0.4",
+        }
+    )
+    silhouette, depth = settings.options["silhouette"], settings.options["depth"]
+    assert (silhouette["options"]["width"], depth["options"]["width"]) == (16, 16)
+    assert depth["options"]["blocks"] == 3
+    assert silhouette["options"]["blocks"] == plugins.backbone("unet").options().blocks
+    assert silhouette["features"]["behind"] == depth["features"]["behind"] == 6
+    assert depth["quantile"] == 0.4
+    assert "quantile" not in silhouette
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"preset": "fast"}, "preset: expected one of default, paper"),
+        ({"steps": 3, "epochs": 2}, "expected one of epochs, steps, minutes, found 2"),
+        ({"options": {"wdth": "3"}}, "unet has no option 'wdth'"),
+        ({"options": {"width": "x"}}, "expected a whole number, found 'x'"),
+        ({"options": {"depth.quantile": "2"}}, "quantile: expected a number between 0 and 1"),
+        ({"options": {"features.colour": "2"}}, "has no option 'features.colour'"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, found 0"),
+        ({"faces": 7}, "faces: expected at most 6, found 7"),
+        ({"lr": float("nan")}, "lr: expected"),
+        ({"momentum": 1}, "training has no setting 'momentum'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_usage_errors(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        make_settings(**arguments)
+
+
+def test_an_unknown_backbone_lists_the_known():
+    with pytest.raises(UnavailableError, match=r"no backbone 'vit': these are installed: .*unet"):
+        make_settings(backbone="vit")
+
+
+def test_the_paper_preset_is_the_authors():
+    settings = make_settings("paper", options={"depth.range": "35"})
+    assert settings.kind == "paper"
+    assert settings.depth == settings.silhouette == "resnet"
+    assert settings.options["depth"]["options"] == {
+        "width": 128,
+        "blocks": 16,
+        "variant": "authors",
+    }
+    assert settings.options["depth"]["range"] == 35.0
+    assert (settings.lr, settings.betas, settings.batch_size) == (1e-4, (0.5, 0.9), 64)
+    assert settings.weight_decay == 0
+    assert settings.clip is settings.ema is None
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_settings_survive_json(preset):
+    settings = make_settings(preset, steps=5)
+    again = Settings.from_dict(json.loads(json.dumps(settings.to_dict())))
+    assert again.to_dict() == settings.to_dict()
+    assert again.betas == settings.betas
+
+
+# Learner
+
+
+class Line(torch.nn.Module):
+    """One weight; its loss is the weight times the first depth."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def loss(self, low, rule_index, odms, faces):
+        loss = (self.weight * odms.flatten()[0]).sum()
+        return loss, {"loss": float(loss.detach())}
+
+
+def learn(settings, depths):
+    learner = Learner("depth", Line(), settings, torch.device("cpu"))
+    figures = []
+    for step, depth in enumerate(depths):
+        odms = torch.full((1, 6, 4, 4), float(depth))
+        low = torch.zeros(1, 1, 1, 1, dtype=torch.bool)
+        figures.append(learner.step(Batch(low, torch.zeros(1).long(), odms), step, 0.1))
+    return learner, figures
+
+
+def test_the_average_follows_the_weights():
+    learner, _ = learn(make_settings(ema=0.9, weight_decay=0.0, clip=1.0), [1.0] * 30)
+    weight, average = learner.predictor.weight.item(), learner.average.weight.item()
+    assert weight == pytest.approx(1 - 30 * 0.1, abs=1e-3)
+    assert weight < average < 1
+
+
+def test_without_averaging_the_average_is_the_weights():
+    learner, _ = learn(PRESETS["paper"], [1.0] * 3)
+    assert torch.equal(learner.predictor.weight, learner.average.weight)
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_and_told():
+    learner, figures = learn(make_settings(weight_decay=0.0), [float("nan"), 1.0])
+    assert [line["skipped"] for line in figures] == [1.0, 0.0]
+    assert learner.predictor.weight.item() == pytest.approx(0.9)
+
+
+# A predictor that a plugin trains by itself
+
+PLUGIN = """
+    import json
+    from dataclasses import dataclass
+    from pathlib import Path
+    from mvd_toolkit.hookspecs import hookimpl
+    from mvd_toolkit.specs import PredictorSpec
+
+    @dataclass(frozen=True)
+    class Options:
+        level: float = 1.0
+
+    def fit(dataset, run, level):
+        assert (Path(dataset) / "dataset.json").exists()
+        with (Path(run) / "level.json").open("x") as file:
+            json.dump(level, file)
+
+    def load(directory):
+        import torch
+        level = json.loads((Path(directory) / "level.json").read_text())
+        return lambda low: torch.full((len(low), 6, 4 * low.shape[-1], 4 * low.shape[-1]), level)
+
+    @hookimpl
+    def mvd_register_predictors(register):
+        register(
+            PredictorSpec(
+                name="solid", role="silhouette", fit=fit, load=load, options=Options, scales=(4,)
+            )
+        )
+"""
+
+
+def test_a_predictor_of_a_plugin_is_fitted_once_beside_a_backbone(dataset, tmp_path, monkeypatch):
+    (tmp_path / "solid_plugin.py").write_text(textwrap.dedent(PLUGIN))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("MVD_PLUGINS", "solid_plugin")
+    plugins.reload_plugins()
+    arguments = {
+        "silhouette": "solid",
+        "options": {"silhouette.level": "0.75", "depth.width": "8"},
+        "steps": 2,
+        "batch_size": 4,
+    }
+    try:
+        result = train(dataset, tmp_path / "run", **arguments)
+        assert json.loads((result.model / "silhouette" / "level.json").read_text()) == 0.75
+        assert train(dataset, tmp_path / "run", **arguments).steps == 2
+        assert Model.load(result.model).config.silhouette["predictor"] == "solid"
+        with pytest.raises(UnavailableError, match="'solid' is for silhouette, not for depth"):
+            make_settings(depth="solid")
+    finally:
+        monkeypatch.undo()
+        plugins.reload_plugins()
