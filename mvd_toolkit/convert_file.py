@@ -17,8 +17,7 @@ from mvd_toolkit.batch import Destination, Made, Source
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.sidecar import OnExists, Recipe
-from mvd_toolkit.upscale import Fill
-from mvd_toolkit.voxelize import SurfaceReport, voxelize
+from mvd_toolkit.voxelize import Fill, SurfaceReport, voxelize
 
 DEFAULT_RESOLUTION = 256
 """Longest edge of a grid made of a mesh, voxels."""

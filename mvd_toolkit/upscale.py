@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from mvd_toolkit.conventions import FACE_COUNT
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.low_rule import RuleGuess, guess_low_rule
+from mvd_toolkit.voxelize import Fill
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,6 @@ DEFAULT_SIZE_LIMIT = 1024
 MAX_LOW_EDGE = 256
 """Longest edge of a grid that is upscaled; eight times it is the largest grid of the core."""
 
-Fill = Literal["hull", "none"]
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction, 0 to 1, of the whole that is behind it."""
 

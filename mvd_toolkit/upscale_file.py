@@ -12,7 +12,8 @@ from mvd_toolkit.batch import Destination, Made, Source
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.sidecar import OnExists, Recipe
-from mvd_toolkit.upscale import Fill, Progress, Upscaler, result_size
+from mvd_toolkit.upscale import Progress, Upscaler, result_size
+from mvd_toolkit.voxelize import Fill
 
 DEFAULT_FORMAT = "binvox"
 """Format of the output when the input's own cannot be written."""
@@ -41,6 +42,9 @@ class UpscaleFile:
     fill: Fill = "hull"
     on_exists: OnExists = "error"
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        self._model_hash = self.upscaler.model.hash
 
     def __call__(self, source: Source, progress: Progress | None = None) -> Made:
         """Upscale one file; ``progress`` is told its steps.
@@ -100,7 +104,7 @@ class UpscaleFile:
         return Recipe(
             "upscale",
             {
-                "model": self.upscaler.model.hash,
+                "model": self._model_hash,
                 "size": size,
                 "format": form,
                 "low_rule": self.low_rule,

@@ -10,6 +10,8 @@ import typer
 from mvd_toolkit.cli._options import DebugFlag, JsonFlag, QuietFlag, output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mvd_toolkit.model import Model
 
 
@@ -46,17 +48,21 @@ def models(
 
 
 def _row(name: str, directory: Path, model: Model) -> dict[str, Any]:
+    from torch.nn import Module
+
+    networks = [p for p in (model.silhouette, model.depth) if isinstance(p, Module)]
     return {
         "name": directory.name if name == "." else name,
         "path": str(directory),
         "scale": model.config.scale,
         "rules": list(model.config.rules),
-        "silhouette": model.config.silhouette.get("backbone"),
-        "depth": model.config.depth.get("backbone"),
-        "parameters": sum(
-            weights.numel()
-            for predictor in (model.silhouette, model.depth)
-            for weights in predictor.parameters()
-        ),
+        "silhouette": _kind(model.config.silhouette),
+        "depth": _kind(model.config.depth),
+        "parameters": sum(w.numel() for network in networks for w in network.parameters()),
         "bytes": sum(file.stat().st_size for file in directory.glob("*.safetensors")),
     }
+
+
+def _kind(section: Mapping[str, Any]) -> Any:
+    """The backbone or predictor that a section of config.json names."""
+    return section.get("backbone") or section.get("predictor")
