@@ -65,8 +65,13 @@ class Upscaler:
     """
 
     def __init__(self, model: Model, device: str | torch.device = "cpu") -> None:
+        import torch
+
         self.device = _usable_device(device)
         self.model = model.to(self.device)
+        for predictor in (model.silhouette, model.depth):
+            if isinstance(predictor, torch.nn.Module):
+                predictor.eval()
 
     @classmethod
     def load(cls, model: str | Path | None = None, device: str | torch.device = "cpu") -> Upscaler:
