@@ -133,8 +133,8 @@ def make_settings(
         silhouette: backbone or predictor for that role; goes before ``backbone``.
         depth: the same.
         options: ``--set`` values by name. ``width`` is an option of both backbones,
-            ``depth.width`` of one; ``features.NAME``, ``depth.quantile`` and, in preset paper,
-            ``depth.range`` belong to the predictor over the backbone.
+            ``depth.width`` of one; ``features.NAME``, ``symmetries``, ``depth.quantile`` and, in
+            preset paper, ``depth.range`` belong to the predictor over the backbone.
         epochs: length of the run in epochs.
         steps: its length in steps.
         minutes: its length in minutes of training.
@@ -201,53 +201,44 @@ def _role_options(
     preset = base.options.get(role, {}) if name == base.name(role) else {}
     if not is_backbone(name, role):
         return {"options": parse_options(plugins.predictor(name), mine)}
-    above, below = _split_off(mine, _above_backbone(settings.kind, role))
-    values = {**preset.get("options", {}), **below}
+    above: dict[str, Any] = {}
+    for place in _above_backbone(settings.kind, role):
+        above |= place.take(mine)
+    values = {**preset.get("options", {}), **mine}
     return {**above, "options": parse_options(plugins.backbone(name), values)}
 
 
-def _above_backbone(kind: str, role: Role) -> dict[str, type]:
-    """Dataclasses of the options between backbone and role: prefix -> dataclass."""
-    if kind == "paper":
-        return {"": _PaperOptions} if role == "depth" else {}
-    from mvd_toolkit.features import FeatureConfig
-
-    return {"features.": FeatureConfig, **({"": _DepthOptions} if role == "depth" else {})}
-
-
 @dataclass(frozen=True)
-class _Declared:
+class _Place:
+    """Options that belong not to the backbone but to a config dataclass over it."""
+
     name: str
     options: type
+    names: tuple[str, ...]
+    prefix: str = ""
+
+    def take(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Move the options that belong here out of ``given``, typed, as the config has them."""
+        mine = {n: given.pop(self.prefix + n) for n in self.names if self.prefix + n in given}
+        parsed = parse_options(self, mine)
+        values = {name: parsed[name] for name in mine}
+        return {self.prefix.rstrip("."): values} if values and self.prefix else values
 
 
-@dataclass(frozen=True)
-class _PaperOptions:
-    range: float = 70.0
+def _above_backbone(kind: str, role: Role) -> list[_Place]:
+    if kind == "paper":
+        from mvd_toolkit.paper import PaperConfig
 
+        return [_Place("depth", PaperConfig, ("range",))] if role == "depth" else []
+    from mvd_toolkit.features import FeatureConfig
+    from mvd_toolkit.predictors import ViewConfig
 
-@dataclass(frozen=True)
-class _DepthOptions:
-    quantile: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.quantile < 1:
-            raise ValueError(f"quantile: expected a number between 0 and 1, found {self.quantile}")
-
-
-def _split_off(
-    given: Mapping[str, Any], above: Mapping[str, type]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of the predictor over the backbone, as its config has them; and the rest."""
-    config: dict[str, Any] = {}
-    rest = dict(given)
-    for prefix, cls in above.items():
-        names = [prefix + f.name for f in dataclasses.fields(cls)]
-        mine = {name.removeprefix(prefix): rest.pop(name) for name in names if name in rest}
-        if mine:
-            parsed = parse_options(_Declared(prefix.rstrip(".") or "depth", cls), mine)
-            config |= {prefix.rstrip("."): parsed} if prefix else parsed
-    return config, rest
+    features = tuple(f.name for f in dataclasses.fields(FeatureConfig))
+    own = ("symmetries", "quantile") if role == "depth" else ("symmetries",)
+    return [
+        _Place("features", FeatureConfig, features, prefix="features."),
+        _Place(role, ViewConfig, own),
+    ]
 
 
 def _check(settings: Settings) -> None:

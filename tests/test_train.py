@@ -214,6 +214,7 @@ def test_set_options_reach_their_role_and_are_typed():
             "depth.blocks": "3",
             "features.behind": "6",
             "depth.quantile": "0.4",
+            "symmetries": "2",
         }
     )
     silhouette, depth = settings.options["silhouette"], settings.options["depth"]
@@ -222,6 +223,7 @@ def test_set_options_reach_their_role_and_are_typed():
     assert silhouette["options"]["blocks"] == plugins.backbone("unet").options().blocks
     assert silhouette["features"]["behind"] == depth["features"]["behind"] == 6
     assert depth["quantile"] == 0.4
+    assert silhouette["symmetries"] == depth["symmetries"] == 2
     assert "quantile" not in silhouette
 
 
@@ -232,7 +234,7 @@ def test_set_options_reach_their_role_and_are_typed():
         ({"steps": 3, "epochs": 2}, "expected one of epochs, steps, minutes, found 2"),
         ({"options": {"wdth": "3"}}, "unet has no option 'wdth'"),
         ({"options": {"width": "x"}}, "expected a whole number, found 'x'"),
-        ({"options": {"depth.quantile": "2"}}, "quantile: expected a number between 0 and 1"),
+        ({"options": {"depth.quantile": "2"}}, "quantile: expected between 0 and 1"),
         ({"options": {"features.colour": "2"}}, "has no option 'features.colour'"),
         ({"batch_size": 0}, "batch_size: expected at least 1, found 0"),
         ({"faces": 7}, "faces: expected at most 6, found 7"),
