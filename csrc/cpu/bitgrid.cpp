@@ -1,11 +1,9 @@
 #include "mvd/bitgrid.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "mvd/line.hpp"
 #include "mvd/parallel.hpp"
-#include "mvd/simd.hpp"
 
 namespace mvd {
 
@@ -14,28 +12,6 @@ namespace {
 // Lines that are worth a thread of their own: this many words of work.
 std::int64_t line_grain(GridShape shape) {
     return (1 << 14) / std::max<std::int64_t>(1, shape.words());
-}
-
-// in: (Z) bytes; out: (W) words.
-void pack_line(const std::uint8_t* in, Word* out, std::int64_t z) {
-    const std::int64_t whole = z / kWordBits;
-    for (std::int64_t i = 0; i < whole; ++i) out[i] = pack_word(in + i * kWordBits);
-    if (const std::int64_t rest = z % kWordBits) {
-        std::uint8_t bytes[kWordBits] = {};
-        std::memcpy(bytes, in + whole * kWordBits, static_cast<std::size_t>(rest));
-        out[whole] = pack_word(bytes);
-    }
-}
-
-// in: (W) words; out: (Z) bytes.
-void unpack_line(const Word* in, std::uint8_t* out, std::int64_t z) {
-    const std::int64_t whole = z / kWordBits;
-    for (std::int64_t i = 0; i < whole; ++i) unpack_word(in[i], out + i * kWordBits);
-    if (const std::int64_t rest = z % kWordBits) {
-        std::uint8_t bytes[kWordBits];
-        unpack_word(in[whole], bytes);
-        std::memcpy(out + whole * kWordBits, bytes, static_cast<std::size_t>(rest));
-    }
 }
 
 // Lines are consecutive in both arrays.

@@ -4,6 +4,7 @@
 #include "mvd/line.hpp"
 #include "mvd/morphology.hpp"
 #include "mvd/parallel.hpp"
+#include "mvd/simd.hpp"
 
 namespace mvd {
 
@@ -35,22 +36,19 @@ void dilate_line(Word* line, std::int64_t z, std::int64_t steps) {
     line[words - 1] &= low_mask(z - (words - 1) * kWordBits);
 }
 
-inline void or_into(Word* out, const Word* in, std::int64_t count) {
+MVD_CLONES void or_into(Word* __restrict out, const Word* __restrict in, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) out[i] |= in[i];
 }
 
-// slab, out: (Y, W), dilated along y and z. line: scratch (W).
-void dilate_slab(const Word* slab, Word* out, Word* line, GridShape shape, std::int64_t steps) {
+// slab, out: (Y, W); out becomes slab dilated along y and z. lines: scratch (Y, W).
+void dilate_slab(const Word* slab, Word* out, Word* lines, GridShape shape, std::int64_t steps) {
     const std::int64_t w = shape.words();
-    std::fill(out, out + shape.y * w, Word{0});
-    for (std::int64_t y = 0; y < shape.y; ++y) {
-        std::copy_n(slab + y * w, w, line);
-        if (first_voxel(line, w) < 0) continue;
-        dilate_line(line, shape.z, steps);
-        const std::int64_t last = std::min(shape.y - 1, y + steps);
-        for (std::int64_t to = std::max<std::int64_t>(0, y - steps); to <= last; ++to) {
-            or_into(out + to * w, line, w);
-        }
+    std::copy_n(slab, shape.y * w, lines);
+    for (std::int64_t y = 0; y < shape.y; ++y) dilate_line(lines + y * w, shape.z, steps);
+    std::copy_n(lines, shape.y * w, out);
+    for (std::int64_t step = 1; step <= std::min(steps, shape.y - 1); ++step) {
+        or_into(out, lines + step * w, (shape.y - step) * w);
+        or_into(out + step * w, lines, (shape.y - step) * w);
     }
 }
 
@@ -61,12 +59,12 @@ void dilate(const Word* packed, Word* dilated, GridShape shape, std::int64_t ste
     const std::int64_t grain = kWordGrain / std::max<std::int64_t>(1, slab) + 1;
     parallel_for(shape.batch * shape.x, grain, threads, [&](std::int64_t begin, std::int64_t end) {
         std::vector<Word> grown(static_cast<std::size_t>(slab));
-        std::vector<Word> line(static_cast<std::size_t>(shape.words()));
+        std::vector<Word> lines(static_cast<std::size_t>(slab));
         std::fill(dilated + begin * slab, dilated + end * slab, Word{0});
         const std::int64_t first = std::max(begin - steps, begin / shape.x * shape.x);
         const std::int64_t stop = std::min(end + steps, ((end - 1) / shape.x + 1) * shape.x);
         for (std::int64_t from = first; from < stop; ++from) {
-            dilate_slab(packed + from * slab, grown.data(), line.data(), shape, steps);
+            dilate_slab(packed + from * slab, grown.data(), lines.data(), shape, steps);
             const std::int64_t grid = from / shape.x * shape.x;  // slabs of the same grid
             const std::int64_t low = std::max({from - steps, grid, begin});
             const std::int64_t high = std::min({from + steps + 1, grid + shape.x, end});

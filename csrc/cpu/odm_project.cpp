@@ -50,52 +50,62 @@ inline Word at_least(Seen a, Seen b, Seen c) {
     }
 }
 
-// Where a line along z is left: `seen past` of the z faces comes from their two depths.
-struct ZView {
-    std::int64_t p, q;  // z_pos sees past [0, p), z_neg past [q, N)
+// One slab of x, on its way from flips to voxels.
+struct Slab {
+    Word* lines;            // (Y, W), in: flips along x; out: the voxels left
+    Word* x_odd;            // (Y, W), running along x
+    const Word* x_crossed;  // (Y, W)
+    Word* y_flips;          // (Y, W), cleared for the next slab
+    Word* y_odd;            // (W), running along y
+    const Word* y_crossed;  // (W)
+    const Depth* z_pos;     // (Y)
+    const Depth* z_neg;     // (Y)
 };
 
-inline Seen seen_z(ZView view, std::int64_t i) {
-    const Word pos = word_below(view.p, i);
-    const Word neg = ~word_below(view.q, i);
-    return {pos ^ neg, pos & neg};
-}
-
-// Flips of one line (W) folded into the running state, and the line that is left.
-struct LineState {
-    Word* line;   // in: flips along x; out: the voxels left
-    Word* x_odd;  // running, along x
-    const Word* x_crossed;
-    Word* y_flips;  // of this line; cleared for the next slab
-    Word* y_odd;    // running, along y
-    const Word* y_crossed;
-};
-
+// Line `lines` of a slab. z_pos sees past its voxels [0, p), z_neg past [q, N).
 template <int kVotes>
-inline void project_line(LineState s, ZView view, std::int64_t words) {
+inline void project_line(Word* __restrict lines, Word* __restrict x_odd,
+                         const Word* __restrict x_crossed, Word* __restrict y_flips,
+                         Word* __restrict y_odd, const Word* __restrict y_crossed,
+                         LineBelow below_p, LineBelow below_q, std::int64_t words) {
     for (std::int64_t i = 0; i < words; ++i) {
-        s.x_odd[i] ^= s.line[i];
-        s.y_odd[i] ^= s.y_flips[i];
-        s.y_flips[i] = 0;
-        s.line[i] = ~at_least<kVotes>(seen(s.x_odd[i], s.x_crossed[i]),
-                                      seen(s.y_odd[i], s.y_crossed[i]), seen_z(view, i));
+        x_odd[i] ^= lines[i];
+        y_odd[i] ^= y_flips[i];
+        y_flips[i] = 0;
+        const Word pos = below_p.word(i), neg = ~below_q.word(i);
+        lines[i] = ~at_least<kVotes>(seen(x_odd[i], x_crossed[i]), seen(y_odd[i], y_crossed[i]),
+                                     {pos ^ neg, pos & neg});
     }
 }
 
-MVD_CLONES void project_line_votes(LineState s, ZView view, std::int64_t words, int votes) {
+template <int kVotes>
+inline void project_slab(const Slab& slab, GridShape shape, std::int64_t n) {
+    const std::int64_t w = shape.words();
+    const Word last = low_mask(shape.z - (w - 1) * kWordBits);
+    for (std::int64_t y = 0; y < shape.y; ++y) {
+        const LineBelow below_p(slab.z_pos[y]);
+        const LineBelow below_q(n - std::min<std::int64_t>(slab.z_neg[y], n));
+        Word* line = slab.lines + y * w;
+        project_line<kVotes>(line, slab.x_odd + y * w, slab.x_crossed + y * w, slab.y_flips + y * w,
+                             slab.y_odd, slab.y_crossed, below_p, below_q, w);
+        line[w - 1] &= last;
+    }
+}
+
+MVD_CLONES void project_slab_votes(const Slab& slab, GridShape shape, std::int64_t n, int votes) {
     switch (votes) {
         case 1:
-            return project_line<1>(s, view, words);
+            return project_slab<1>(slab, shape, n);
         case 2:
-            return project_line<2>(s, view, words);
+            return project_slab<2>(slab, shape, n);
         case 3:
-            return project_line<3>(s, view, words);
+            return project_slab<3>(slab, shape, n);
         case 4:
-            return project_line<4>(s, view, words);
+            return project_slab<4>(slab, shape, n);
         case 5:
-            return project_line<5>(s, view, words);
+            return project_slab<5>(slab, shape, n);
         default:
-            return project_line<6>(s, view, words);
+            return project_slab<6>(slab, shape, n);
     }
 }
 
@@ -135,32 +145,27 @@ void project_slabs(const Depth* maps, Word* slabs, GridShape shape, int votes, s
     const std::int64_t n = odm_edge(shape);
     const std::int64_t w = shape.words();
     const std::int64_t slab = shape.y * w;
-    const auto map = [&](Face face) { return maps + face * n * n; };
+    const auto row = [&](Face face, std::int64_t i) { return maps + (face * n + i) * n; };
     const auto words = [](std::int64_t count) {
         return std::vector<Word>(static_cast<std::size_t>(count));
     };
-
     auto x_odd = words(slab), x_crossed = words(slab);
     auto y_flips = words(slab), y_odd = words(w), y_crossed = words(w);
+
     std::fill(slabs, slabs + (end - begin) * slab, Word{0});
     for (std::int64_t y = 0; y < shape.y; ++y) {
-        scatter({map(kXPos) + y * n, map(kXNeg) + y * n, slabs + y * w, slab, begin, end,
+        scatter({row(kXPos, y), row(kXNeg, y), slabs + y * w, slab, begin, end,
                  x_odd.data() + y * w, x_crossed.data() + y * w},
                 shape.z, n);
     }
     for (std::int64_t x = begin; x < end; ++x) {
-        scatter({map(kYPos) + x * n, map(kYNeg) + x * n, y_flips.data(), w, 0, shape.y,
-                 y_odd.data(), y_crossed.data()},
+        scatter({row(kYPos, x), row(kYNeg, x), y_flips.data(), w, 0, shape.y, y_odd.data(),
+                 y_crossed.data()},
                 shape.z, n);
-        for (std::int64_t y = 0; y < shape.y; ++y) {
-            Word* line = slabs + (x - begin) * slab + y * w;
-            const ZView view{std::min<std::int64_t>(map(kZPos)[x * n + y], n),
-                             n - std::min<std::int64_t>(map(kZNeg)[x * n + y], n)};
-            project_line_votes({line, x_odd.data() + y * w, x_crossed.data() + y * w,
-                                y_flips.data() + y * w, y_odd.data(), y_crossed.data()},
-                               view, w, votes);
-            line[w - 1] &= low_mask(shape.z - (w - 1) * kWordBits);
-        }
+        project_slab_votes(
+            {slabs + (x - begin) * slab, x_odd.data(), x_crossed.data(), y_flips.data(),
+             y_odd.data(), y_crossed.data(), row(kZPos, x), row(kZNeg, x)},
+            shape, n, votes);
     }
 }
 

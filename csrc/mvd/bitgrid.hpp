@@ -10,6 +10,8 @@
 
 namespace mvd {
 
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are read and written as bytes");
+
 using Word = std::uint64_t;
 constexpr std::int64_t kWordBits = 64;
 

@@ -19,11 +19,20 @@ inline std::int64_t highest_bit(Word word) { return kWordBits - 1 - __builtin_cl
 
 inline std::int64_t count_bits(Word word) { return __builtin_popcountll(word); }
 
-// Word i of the line whose voxels [0, end) are occupied.
-inline Word word_below(std::int64_t end, std::int64_t i) {
-    const std::int64_t bits = end - i * kWordBits;
-    return bits <= 0 ? 0 : low_mask(bits);
-}
+// The line whose voxels [0, end) are occupied, end >= 0. Loops over its words vectorize.
+class LineBelow {
+  public:
+    explicit LineBelow(std::int64_t end)
+        : whole_(end / kWordBits), partial_(low_mask(end % kWordBits)) {}
+
+    Word word(std::int64_t i) const {
+        return (i < whole_ ? ~Word{0} : 0) | (i == whole_ ? partial_ : 0);
+    }
+
+  private:
+    std::int64_t whole_;  // words that are full
+    Word partial_;        // the word after them
+};
 
 // z of the first occupied voxel of a line, -1 when it has none.
 inline std::int64_t first_voxel(const Word* line, std::int64_t words) {
@@ -46,19 +55,11 @@ inline bool voxel(const Word* line, std::int64_t z) {
     return (line[z / kWordBits] >> (z % kWordBits) & 1) != 0;
 }
 
-// How many of the voxels [begin, end) are occupied.
-inline std::int64_t count_range(const Word* line, std::int64_t begin, std::int64_t end) {
-    std::int64_t count = 0;
-    for (std::int64_t i = begin / kWordBits; i * kWordBits < end; ++i) {
-        count += count_bits(line[i] & word_below(end, i) & ~word_below(begin, i));
-    }
-    return count;
-}
-
 // Occupies the voxels [begin, end).
 inline void set_range(Word* line, std::int64_t begin, std::int64_t end) {
+    const LineBelow before(begin), below(end);
     for (std::int64_t i = begin / kWordBits; i * kWordBits < end; ++i) {
-        line[i] |= word_below(end, i) & ~word_below(begin, i);
+        line[i] |= below.word(i) & ~before.word(i);
     }
 }
 
@@ -109,12 +110,32 @@ inline Word pack_word(const std::uint8_t* bytes) {
 // The 64 bytes, 0 or 1, of a word.
 inline void unpack_word(Word word, std::uint8_t* bytes) {
     for (std::int64_t part = 0; part < 8; ++part) {
-        // Byte k of `octet` holds bit k of the part alone: at least 1 becomes 1, by the carry of
-        // adding 127 into the top bit.
+        // Byte k of `octet` holds bit k of the part alone; adding 127 carries any bit to the top.
         const Word octet = (word >> (8 * part) & 0xFF) * 0x0101010101010101 & 0x8040201008040201;
-        const Word spread = (octet + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101;
-        for (int k = 0; k < 8; ++k)
-            bytes[8 * part + k] = static_cast<std::uint8_t>(spread >> 8 * k);
+        const Word ones = (octet + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101;
+        std::memcpy(bytes + 8 * part, &ones, sizeof ones);  // little-endian: bitgrid.hpp
+    }
+}
+
+// in: (Z) bytes; out: (W) words.
+inline void pack_line(const std::uint8_t* in, Word* out, std::int64_t z) {
+    const std::int64_t whole = z / kWordBits;
+    for (std::int64_t i = 0; i < whole; ++i) out[i] = pack_word(in + i * kWordBits);
+    if (const std::int64_t rest = z % kWordBits) {
+        std::uint8_t bytes[kWordBits] = {};
+        std::memcpy(bytes, in + whole * kWordBits, static_cast<std::size_t>(rest));
+        out[whole] = pack_word(bytes);
+    }
+}
+
+// in: (W) words; out: (Z) bytes.
+inline void unpack_line(const Word* in, std::uint8_t* out, std::int64_t z) {
+    const std::int64_t whole = z / kWordBits;
+    for (std::int64_t i = 0; i < whole; ++i) unpack_word(in[i], out + i * kWordBits);
+    if (const std::int64_t rest = z % kWordBits) {
+        std::uint8_t bytes[kWordBits];
+        unpack_word(in[whole], bytes);
+        std::memcpy(out + whole * kWordBits, bytes, static_cast<std::size_t>(rest));
     }
 }
 
@@ -130,10 +151,40 @@ inline Word reverse_bits(Word word) {
 inline void reverse_line(const Word* line, Word* out, std::int64_t z) {
     const std::int64_t words = words_per_line(z);
     const std::int64_t shift = words * kWordBits - z;  // voxels the last word lacks
+    Word here = reverse_bits(line[words - 1]);
     for (std::int64_t i = 0; i < words; ++i) {
-        const Word here = reverse_bits(line[words - 1 - i]) >> shift;
-        const Word next = i + 1 < words && shift ? reverse_bits(line[words - 2 - i]) : 0;
-        out[i] = shift ? here | next << (kWordBits - shift) : here;
+        const Word next = i + 1 < words ? reverse_bits(line[words - 2 - i]) : 0;
+        out[i] = shift ? here >> shift | next << (kWordBits - shift) : here;
+        here = next;
+    }
+}
+
+// The even bits of a word, moved together.
+inline Word even_bits(Word word) {
+    word &= 0x5555555555555555;
+    word = (word | word >> 1) & 0x3333333333333333;
+    word = (word | word >> 2) & 0x0F0F0F0F0F0F0F0F;
+    word = (word | word >> 4) & 0x00FF00FF00FF00FF;
+    word = (word | word >> 8) & 0x0000FFFF0000FFFF;
+    return (word | word >> 16) & 0x00000000FFFFFFFF;
+}
+
+// Moves voxels offset, offset + stride, … of a line of z voxels together: out, words_per_line of
+// that many, was empty. 0 <= offset < stride.
+inline void gather_voxels(const Word* line, std::int64_t z, std::int64_t offset,
+                          std::int64_t stride, Word* out) {
+    if (stride <= kWordBits && (stride & (stride - 1)) == 0) {
+        for (std::int64_t i = 0; i * kWordBits < z; ++i) {
+            Word word = line[i] >> offset;
+            for (std::int64_t step = 1; step < stride; step *= 2) word = even_bits(word);
+            const std::int64_t to = i * (kWordBits / stride);
+            out[to / kWordBits] |= word << (to % kWordBits);
+        }
+        return;
+    }
+    for (std::int64_t k = 0; offset + k * stride < z; ++k) {
+        out[k / kWordBits] |= static_cast<Word>(voxel(line, offset + k * stride))
+                              << (k % kWordBits);
     }
 }
 
