@@ -66,8 +66,18 @@ def voxelize_surface(
     threads: int = 0,
 ) -> tuple[npt.NDArray[np.uint64], int, int]: ...
 
-# binvox: runs (R, 2) uint8, a value and a count each; packed (X, Y, W), one grid
+# One grid, a batch of 1. runs: (R, 2), a value and a count each
 def binvox_decode(
     runs: npt.NDArray[np.uint8], x: int, y: int, z: int
 ) -> npt.NDArray[np.uint64]: ...
 def binvox_encode(packed: npt.NDArray[np.uint64], z: int) -> npt.NDArray[np.uint8]: ...
+
+# One grid, a batch of 1 -> vertices (V, 3), faces (F, 3)
+def surface_mesh(
+    packed: npt.NDArray[np.uint64],
+    z: int,
+    origin: tuple[float, float, float],
+    spacing: tuple[float, float, float],
+    max_faces: int,
+    threads: int = 0,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...

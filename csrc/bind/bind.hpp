@@ -45,6 +45,16 @@ inline GridShape packed_shape(const Array<Word>& packed, std::int64_t z, const c
     return shape;
 }
 
+// The same for operations on one grid: the batch holds exactly one.
+inline GridShape single_shape(const Array<Word>& packed, std::int64_t z, const char* name) {
+    const GridShape shape = packed_shape(packed, z, name);
+    if (shape.batch != 1) {
+        throw Error(std::string(name) + ": expected one grid, found a batch of " +
+                    std::to_string(shape.batch));
+    }
+    return shape;
+}
+
 inline Array<Word> new_packed(GridShape shape) {
     return Array<Word>({shape.batch, shape.x, shape.y, shape.words()});
 }
@@ -58,6 +68,7 @@ void bind_morphology(py::module_& module);
 void bind_odm(py::module_& module);
 void bind_resample(py::module_& module);
 void bind_smooth(py::module_& module);
+void bind_surface(py::module_& module);
 void bind_voxelize(py::module_& module);
 
 }  // namespace mvd::bind

@@ -15,10 +15,11 @@ using Runs = std::vector<BinvoxRun>;
 // Zeroed memory straight from the system: pages that stay empty are never touched.
 Array<Word> zero_packed(GridShape shape) {
     const auto zeros = py::module_::import("numpy").attr("zeros");
-    return zeros(py::make_tuple(shape.x, shape.y, shape.words()), py::dtype::of<Word>());
+    return zeros(py::make_tuple(shape.batch, shape.x, shape.y, shape.words()),
+                 py::dtype::of<Word>());
 }
 
-// runs (R, 2) uint8 -> packed (X, Y, W) uint64
+// runs (R, 2) uint8 -> packed (1, X, Y, W) uint64
 Array<Word> binvox_decode(const Array<std::uint8_t>& runs, std::int64_t x, std::int64_t y,
                           std::int64_t z) {
     check_dims(runs, 2, "runs");
@@ -33,15 +34,9 @@ Array<Word> binvox_decode(const Array<std::uint8_t>& runs, std::int64_t x, std::
     return packed;
 }
 
-// packed (X, Y, W) uint64 -> runs (R, 2) uint8
+// packed (1, X, Y, W) uint64 -> runs (R, 2) uint8
 Array<std::uint8_t> binvox_encode(const Array<Word>& packed, std::int64_t z) {
-    check_dims(packed, 3, "packed");
-    const GridShape shape{1, packed.shape(0), packed.shape(1), z};
-    if (z < 1 || packed.shape(2) != shape.words()) {
-        throw Error("packed: expected " + std::to_string(words_per_line(z)) +
-                    " words a line for a depth of " + std::to_string(z) + ", found " +
-                    std::to_string(packed.shape(2)));
-    }
+    const GridShape shape = single_shape(packed, z, "packed");
     const Word* in = packed.data();
     auto runs = std::make_unique<Runs>();
     {

@@ -13,5 +13,6 @@ PYBIND11_MODULE(_core, module) {
     mvd::bind::bind_odm(module);
     mvd::bind::bind_resample(module);
     mvd::bind::bind_smooth(module);
+    mvd::bind::bind_surface(module);
     mvd::bind::bind_voxelize(module);
 }

@@ -12,18 +12,25 @@ from mvd_toolkit.io.atomic import atomic, check_target
 from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.formats import FORMATS, format_of_suffix, output_format, sniff
 from mvd_toolkit.io.limits import Limits
+from mvd_toolkit.io.mesh import Mesh, MeshReport
+from mvd_toolkit.io.surface import surface_mesh
 
 __all__ = [
     "FORMATS",
     "Format",
     "Limits",
+    "Mesh",
+    "MeshReport",
     "atomic",
     "check_target",
     "format_of_suffix",
     "load",
+    "load_mesh",
     "output_format",
     "save",
+    "save_mesh",
     "sniff",
+    "surface_mesh",
 ]
 
 
@@ -54,7 +61,7 @@ def save(
     overwrite: bool = False,
     format: str | None = None,
 ) -> None:
-    """Write a grid, whole or not at all.
+    """Write a grid, whole or not at all; to a mesh format, the surface of the grid.
 
     Args:
         grid: the grid.
@@ -66,8 +73,40 @@ def save(
         OutputExistsError: the file exists and ``overwrite`` is false.
         UsageError: no such format (those that work are listed), or the file cannot be written.
     """
-    file_format = output_format(path, format, ("grid",))
-    _write(file_format, grid, path, overwrite)
+    file_format = output_format(path, format, ("grid", "mesh"))
+    check_target(path, overwrite=overwrite)
+    value = surface_mesh(grid) if file_format.kind == "mesh" else grid
+    _write(file_format, value, path, overwrite)
+
+
+def load_mesh(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Mesh:
+    """Read a triangle mesh of any format, told by the file's content before its suffix.
+
+    Polygons are cut into triangles, `Mesh.report` says how many. Vertices need not be finite.
+
+    Args:
+        path: the file.
+        limits: what to accept; None: what the environment sets (``MVD_MAX_FACES``).
+
+    Raises:
+        InputError: unreadable, malformed, without a face, over a limit, or a grid.
+    """
+    file_format = sniff(path)
+    if file_format.kind != "mesh":
+        raise InputError(f"{path}: expected a mesh, found a grid ({file_format.name})")
+    mesh: Mesh = _read(file_format, Path(path), limits)
+    return mesh
+
+
+def save_mesh(
+    mesh: Mesh,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    format: str | None = None,
+) -> None:
+    """Write a mesh, whole or not at all; arguments and errors as for `save`."""
+    _write(output_format(path, format, ("mesh",)), mesh, path, overwrite)
 
 
 def _read(file_format: Format, path: Path, limits: Limits | None) -> Any:

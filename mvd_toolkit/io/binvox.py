@@ -59,7 +59,7 @@ def read(path: Path, limits: Limits) -> VoxelGrid:
         limits.check_grid(path, shape)
         runs = _read_runs(path, file, math.prod(shape))
     try:
-        packed = _core.binvox_decode(runs, *shape)
+        packed = _core.binvox_decode(runs, *shape)[0]
     except _core.CoreError as error:
         raise InputError(f"{path}: {error}") from error
     return VoxelGrid(packed, shape, translate, (_spacing(path, scale, max(shape)),) * 3)
@@ -85,7 +85,7 @@ def write(grid: VoxelGrid, file: BinaryIO) -> None:
         "data\n"
     )
     file.write(header.encode("ascii"))
-    file.write(_core.binvox_encode(np.ascontiguousarray(grid.packed), grid.shape[2]).data)
+    file.write(_core.binvox_encode(np.ascontiguousarray(grid.packed)[None], grid.shape[2]).data)
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[tuple[int, int, int], Vector, str]:

@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.io import binvox, npy, npz
+from mvd_toolkit.io import binvox, npy, npz, obj, off, ply, stl
 from mvd_toolkit.io.format import HEAD_BYTES, Format
 
-FORMATS: Final[tuple[Format, ...]] = (binvox.FORMAT, npy.FORMAT, npz.FORMAT)
-"""Every format, in the order in which a file's content is tried."""
+FORMATS: Final[tuple[Format, ...]] = (
+    binvox.FORMAT,
+    npy.FORMAT,
+    npz.FORMAT,
+    stl.FORMAT,
+    ply.FORMAT,
+    off.FORMAT,
+    obj.FORMAT,
+)
+"""Every format, in the order in which a file's content is tried: OBJ has no mark of its own."""
 
 
 def sniff(path: str | os.PathLike[str]) -> Format:

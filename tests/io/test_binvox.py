@@ -45,7 +45,7 @@ def header(dim: object = "2 2 2", extra: str = "", version: object = 1) -> bytes
 
 @given(occupancy)
 def test_encode_is_the_reference(dense: np.ndarray) -> None:
-    packed = _core.pack(dense[None])[0]
+    packed = _core.pack(dense[None])
     assert _core.binvox_encode(packed, dense.shape[2]).tobytes() == reference_runs(dense)
 
 
@@ -58,14 +58,14 @@ def test_decode_is_the_reference(dense: np.ndarray, data: st.DataObject) -> None
         for part in (cut, count - cut):
             runs.append((value and data.draw(st.integers(1, 255)), part))
     decoded = _core.binvox_decode(np.array(runs, np.uint8), *dense.shape)
-    assert np.array_equal(decoded, _core.pack(dense[None])[0])
+    assert np.array_equal(decoded, _core.pack(dense[None]))
 
 
 @pytest.mark.parametrize("shape", [(3, 256, 256), (2, 300, 200), (70, 64, 128)])
 @pytest.mark.parametrize("density", [0.0, 0.001, 0.5, 1.0])
 def test_big_round_trip(shape: tuple[int, int, int], density: float) -> None:
     dense = np.random.default_rng(0).random(shape) < density
-    packed = _core.pack(dense[None])[0]
+    packed = _core.pack(dense[None])
     runs = _core.binvox_encode(packed, shape[2])
     flat = trimesh.voxel.runlength.dense_to_rle(dense.transpose(0, 2, 1).ravel(), np.uint8)
     theirs = flat.reshape(-1, 2)  # with a run of no voxels after one of a multiple of 255

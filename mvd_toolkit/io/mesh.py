@@ -1,0 +1,124 @@
+"""`Mesh`, and what the readers of mesh formats share.
+
+Every reader checks the counts its file announces before it allocates, ends in a `Mesh` whose faces
+all point at vertices, or in an `InputError`, and prints nothing. None of this holds for the readers
+of meshio 5.3.5, which is why there are own ones here: it gives an empty mesh for an empty or
+truncated STL file and none for an ASCII one that ends in a blank line, as trimesh's do; accepts OBJ
+indices that point at no vertex and misreads those that count backwards; misreads binary PLY faces
+that have colours, gives no faces for ``vertex_index``, and loops for ever without ``end_header``;
+knows neither polygons nor ModelNet's headers in OFF files; and exits the process on a bad one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mvd_toolkit.errors import InputError
+from mvd_toolkit.io.limits import Limits
+
+
+@dataclass(frozen=True)
+class MeshReport:
+    """What was done to the faces of a file to make triangles of them.
+
+    Attributes:
+        polygons: faces of more than three corners, cut into triangles.
+        dropped: faces of fewer than three corners, left out.
+    """
+
+    polygons: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh.
+
+    Attributes:
+        vertices: (V, 3) float64, world positions.
+        faces: (F, 3) int64, vertex numbers; counterclockwise seen from outside where that is known.
+        report: what reading it took.
+
+    Raises:
+        InputError: wrong shapes, or a face points at no vertex.
+    """
+
+    vertices: npt.NDArray[np.float64]
+    faces: npt.NDArray[np.int64]
+    report: MeshReport = field(default_factory=MeshReport)
+
+    def __post_init__(self) -> None:
+        vertices = np.ascontiguousarray(self.vertices, np.float64)
+        faces = np.ascontiguousarray(self.faces, np.int64)
+        for name, array in (("vertices", vertices), ("faces", faces)):
+            if array.ndim != 2 or array.shape[1] != 3:
+                raise InputError(f"{name}: expected shape (n, 3), found {array.shape}")
+        if faces.size and (faces.min() < 0 or faces.max() >= len(vertices)):
+            worst = faces.min() if faces.min() < 0 else faces.max()
+            raise InputError(
+                f"faces: expected vertex numbers from 0 to {len(vertices) - 1}, found {worst}"
+            )
+        object.__setattr__(self, "vertices", vertices)
+        object.__setattr__(self, "faces", faces)
+
+
+def polygon_mesh(
+    path: Path,
+    vertices: npt.NDArray[np.float64],
+    polygons: Iterable[npt.NDArray[np.int64]],
+    limits: Limits,
+) -> Mesh:
+    """A mesh of polygons, cut into fans; each array is (n, corners), n polygons of as many corners.
+
+    Raises:
+        InputError: no face is left, a face points at no vertex, or over a limit.
+    """
+    blocks = [block for block in polygons if len(block)]
+    faces = sum(len(block) * (block.shape[1] - 2) for block in blocks if block.shape[1] >= 3)
+    if faces == 0:
+        raise InputError(f"{path}: expected a mesh of triangles or polygons, found no face")
+    limits.check_mesh(path, len(vertices), faces)
+    report = MeshReport(
+        polygons=sum(len(block) for block in blocks if block.shape[1] > 3),
+        dropped=sum(len(block) for block in blocks if block.shape[1] < 3),
+    )
+    fans = np.concatenate([_fans(block) for block in blocks if block.shape[1] >= 3])
+    try:
+        return Mesh(vertices, fans, report)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def by_corners(path: Path, polygons: Mapping[int, list[list[int]]]) -> list[npt.NDArray[np.int64]]:
+    """Lists of polygons, by their number of corners, as arrays."""
+    try:
+        return [
+            np.array(block, np.int64).reshape(len(block), corners)
+            for corners, block in polygons.items()
+        ]
+    except OverflowError as error:
+        raise InputError(f"{path}: expected vertex numbers of 64 bits, found more") from error
+
+
+def merge_corners(corners: npt.NDArray[np.floating]) -> Mesh:
+    """A mesh of (F, 3, 3) loose triangles: corners at exactly the same place become one vertex."""
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        points = corners.reshape(-1, 3).astype(np.float64)
+    order = np.lexsort((points[:, 2], points[:, 1], points[:, 0]))
+    ordered = points[order]
+    first = np.ones(len(points), bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    faces = np.empty(len(points), np.int64)
+    faces[order] = np.cumsum(first) - 1
+    return Mesh(ordered[first], faces.reshape(-1, 3))
+
+
+def _fans(polygons: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(n, corners) polygons as (n * (corners - 2), 3) triangles."""
+    fan = [[0, i, i + 1] for i in range(1, polygons.shape[1] - 1)]
+    return polygons[:, fan].reshape(-1, 3)

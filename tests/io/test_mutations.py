@@ -1,0 +1,85 @@
+"""Every reader ends in a value or an InputError, whatever the bytes."""
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from mvd_toolkit import io
+from mvd_toolkit.errors import InputError
+from mvd_toolkit.grid import VoxelGrid
+
+MUTATIONS = int(os.environ.get("MVD_MUTATIONS", "150"))
+LIMITS = io.Limits(voxels=2**20, faces=2**16)
+NUMBERS = [b"0", b"-1", b"1e999", b"nan", b"4294967296", b"99999999999999999999", b"x", b""]
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A small valid file of each format and flavour, by file name."""
+    folder = tmp_path_factory.mktemp("seeds")
+    dense = np.random.default_rng(0).random((4, 5, 6)) < 0.5
+    for known in io.FORMATS:
+        if known.writes:
+            io.save(VoxelGrid.from_dense(dense), folder / f"own{known.suffixes[0]}")
+    np.save(folder / "fortran.npy", np.asfortranarray(dense, np.float32))
+    np.savez(folder / "foreign.npz", voxels=dense)
+    cube = trimesh.creation.box()
+    (folder / "ascii.stl").write_text(cube.export(file_type="stl_ascii"))
+    (folder / "ascii.ply").write_bytes(cube.export(file_type="ply", encoding="ascii"))
+    (folder / "text.off").write_text(cube.export(file_type="off"))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def mutate(content: bytes, rng: random.Random) -> bytes:
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(data) + 1)
+        end = min(len(data), at + rng.choice([1, 2, 4, 16, 64]))
+        match rng.randrange(6):
+            case 0:
+                data[at:end] = rng.randbytes(end - at)
+            case 1:
+                del data[at:end]
+            case 2:
+                data[at:at] = data[at:end]
+            case 3:
+                del data[at:]
+            case 4:
+                data[at:end] = rng.choice([b"\xff", b"\x00", b"\x80"]) * (end - at)
+            case _:
+                data[at:end] = rng.choice(NUMBERS)
+        if not data:
+            break
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("own.binvox", "own.npy", "own.npz", "own.stl", "own.ply", "own.obj"),
+        *("fortran.npy", "foreign.npz", "ascii.stl", "ascii.ply", "text.off"),
+    ],
+)
+def test_value_or_input_error(
+    tmp_path: Path, seeds: dict[str, bytes], name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(name)
+    path = tmp_path / name
+    path.write_bytes(seeds[name])
+    kind = io.sniff(path).kind
+    load = io.load if kind == "grid" else io.load_mesh
+    load(path, limits=LIMITS)
+    errors = 0
+    for _ in range(MUTATIONS):
+        path.write_bytes(mutate(seeds[name], rng))
+        try:
+            load(path, limits=LIMITS)
+        except InputError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            errors += 1
+    assert errors > MUTATIONS // 10
+    assert capfd.readouterr() == ("", "")
