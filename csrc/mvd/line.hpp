@@ -34,6 +34,12 @@ class LineBelow {
     Word partial_;        // the word after them
 };
 
+// Word i of the line whose voxels [0, end) are occupied.
+inline Word word_below(std::int64_t end, std::int64_t i) {
+    const std::int64_t bits = end - i * kWordBits;
+    return bits <= 0 ? 0 : low_mask(bits);
+}
+
 // z of the first occupied voxel of a line, -1 when it has none.
 inline std::int64_t first_voxel(const Word* line, std::int64_t words) {
     for (std::int64_t i = 0; i < words; ++i) {
