@@ -1,0 +1,33 @@
+"""The rows of `speed`, by the name that ``--only`` takes.
+
+A bench is a function of the `Settings` that yields `measure.Row`; its first line is what ``--list``
+says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rows import files, grids, meshes, program, views
+from rows.measure import Row, Settings
+
+BENCHES: dict[str, Callable[[Settings], Iterator[Row]]] = {
+    "extract": views.extract,
+    "dense": views.extract_dense,
+    "project": views.project,
+    "smooth": views.smooth,
+    "carve": views.carve,
+    "pack": grids.pack,
+    "pool": grids.pool,
+    "upsample": grids.upsample,
+    "dilate": grids.dilate,
+    "iou": grids.iou,
+    "largest": grids.largest,
+    "binvox": files.binvox,
+    "hull": meshes.hull,
+    "upscale": program.upscale,
+    "help": program.help_,
+    "memory": program.memory,
+}
+
+__all__ = ["BENCHES", "Settings"]

@@ -1,0 +1,124 @@
+"""The program as one runs it: how `mvd upscale` spends its time and memory, how soon help comes."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mvd_toolkit import io, ops
+from rows.measure import THREADS, Row, Settings, Target
+from rows.shapes import blob
+
+MVD = "from mvd_toolkit.cli import main; main()"
+"""What the `mvd` script does."""
+
+MVD_THEN_PEAK = """
+import sys
+try:
+    from mvd_toolkit.cli import main; main()
+finally:
+    status = open("/proc/self/status").read().split()
+    print(status[status.index("VmHWM:") + 1], "torch" in sys.modules, file=sys.stderr)
+"""
+"""The same, and at the end its largest resident size, KiB, and whether torch was loaded."""
+
+RUNS = 7
+
+
+def upscale(settings: Settings) -> Iterator[Row]:
+    """mvd upscale 32→256 in process: the share of all but the two networks, by the clock"""
+    from mvd_toolkit.batch import Destination, Source
+    from mvd_toolkit.upscale import Upscaler
+    from mvd_toolkit.upscale_file import UpscaleFile
+
+    upscaler = Upscaler.load(settings.model)
+    networks = [_Stopwatch(m) for m in (upscaler.model.silhouette, upscaler.model.depth)]
+    shares, seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        source = _low_grid(Path(folder), 32)
+        destination = Destination(file=Path(folder) / "fine.binvox")
+        job = UpscaleFile(upscaler, destination, on_exists="overwrite", threads=THREADS)
+        for _ in range(RUNS):
+            for network in networks:
+                network.seconds = 0.0
+            start = time.perf_counter()
+            job(Source(source, Path(source.name)))
+            seconds.append(time.perf_counter() - start)
+            shares.append(1 - sum(network.seconds for network in networks) / seconds[-1])
+            (Path(folder) / "fine.binvox").unlink()
+    yield Row("mvd upscale, file to file", "32³ → 256³", statistics.median(seconds), "s")
+    share = 100 * statistics.median(shares)
+    yield Row("… outside the networks", "32³ → 256³", share, "%", target=Target(15, "%"))
+
+
+class _Stopwatch:
+    """How long a module has been running."""
+
+    def __init__(self, module: Any) -> None:
+        self.seconds = 0.0
+        module.register_forward_pre_hook(self._start)
+        module.register_forward_hook(self._stop)
+
+    def _start(self, *_: object) -> None:
+        self._since = time.perf_counter()
+
+    def _stop(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._since
+
+
+def help_(settings: Settings) -> Iterator[Row]:
+    """mvd --help: seconds on the wall, and whether torch was loaded for it"""
+    bare, whole = [], []
+    for _ in range(RUNS):
+        for code, seconds in (("pass", bare), (MVD, whole)):
+            start = time.perf_counter()
+            _python(code, "--help")
+            seconds.append(time.perf_counter() - start)
+    _, torch_loaded = _python(MVD_THEN_PEAK, "--help").split()[-2:]
+    if torch_loaded == "True":
+        raise AssertionError("mvd --help loaded torch")
+    ours, python = statistics.median(whole), statistics.median(bare)
+    what = "mvd --help, without torch"
+    yield Row(what, "", ours, "s", target=Target(0.5, "s"))
+    yield Row("… of which Python itself", "", python, "s")
+
+
+def memory(settings: Settings) -> Iterator[Row]:
+    """peak resident memory of mvd upscale 64→512 and 128→1024, torch included"""
+    for low, limit in ((64, 1536), (128, 3072)):
+        with tempfile.TemporaryDirectory() as folder:
+            source = _low_grid(Path(folder), low)
+            fine = str(Path(folder) / "fine.binvox")
+            model = ["--model", settings.model] if settings.model else []
+            told = _python(MVD_THEN_PEAK, "upscale", str(source), "-o", fine, *model)
+            mebibytes = int(told.split()[-2]) / 1024
+            shape = io.load(fine).shape
+        if shape != (8 * low,) * 3:
+            raise AssertionError(f"expected a grid of {8 * low}³, found {shape}")
+        size = f"{low}³ → {8 * low}³"
+        yield Row("mvd upscale, peak resident", size, mebibytes, "MiB", target=Target(limit, "MiB"))
+
+
+def _low_grid(folder: Path, edge: int) -> Path:
+    """A solid of ``edge``³ voxels on disk: most pixels of most faces are silhouette."""
+    from mvd_toolkit.voxelize import voxelize
+
+    path = folder / "low.binvox"
+    io.save(ops.pool(voxelize(*blob(), 4 * edge).grid, 4), path)
+    return path
+
+
+def _python(code: str, *arguments: str) -> str:
+    """Run code in a fresh interpreter: what it says on stderr."""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        raise RuntimeError(f"mvd {' '.join(arguments)} ended with {ran.returncode}: {ran.stderr}")
+    return ran.stderr
