@@ -80,7 +80,11 @@ class ConvertFile:
             self._only_for_grids(source)
             mesh = io.load_mesh(source)
             io.save_mesh(mesh, output, format=form.name, overwrite=True)
-            return {"vertices": len(mesh.vertices), "triangles": len(mesh.faces), "notes": []}
+            return {
+                "vertices": len(mesh.vertices),
+                "triangles": len(mesh.faces),
+                "notes": _dropped(mesh),
+            }
         grid, notes = self._grid(source, tell)
         tell("write", 0.8)
         io.save(grid, output, format=form.name, overwrite=True)
@@ -120,7 +124,7 @@ class ConvertFile:
         grid = made.grid
         if self.low_rule:
             grid = ops.pool(grid, factor, self.low_rule, threads=self.threads)
-        return grid, _notes(made.report)
+        return grid, _dropped(mesh) + _unusual(made.report)
 
     def _pooled(self, grid: VoxelGrid, source: Path) -> VoxelGrid:
         edge = max(grid.shape)
@@ -165,8 +169,14 @@ class ConvertFile:
         return Recipe("convert", options)
 
 
-def _notes(report: SurfaceReport) -> list[str]:
-    """What a user should know of a mesh's triangles."""
+def _dropped(mesh: io.Mesh) -> list[str]:
+    """What a user should know of reading a mesh."""
+    count = mesh.report.dropped
+    return [f"{count} faces of fewer than three corners left out"] if count else []
+
+
+def _unusual(report: SurfaceReport) -> list[str]:
+    """What a user should know of voxelizing a mesh."""
     counts = {"without area": report.degenerate, "left out as not finite or not there": report.bad}
     return [
         f"{count} of {report.triangles} triangles {what}" for what, count in counts.items() if count

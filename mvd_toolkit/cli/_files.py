@@ -39,6 +39,20 @@ def writable(name: str | None) -> None:
         raise UsageError(f"--format: expected one of {', '.join(names)}, found {name!r}")
 
 
+def destination(out: Output, option: Path | None, inputs: Sequence[Path]) -> batch.Destination:
+    """Where ``-o`` says that outputs go.
+
+    Raises:
+        UsageError: it would have to be a folder and is a file.
+    """
+    new = option is not None and not option.exists()
+    made = batch.Destination.from_option(option, inputs, suffixes(writes=True))
+    if new and made.folder is not None and made.folder.suffix and is_single(inputs):
+        suffix = made.folder.suffix
+        out.warn(f"-o {option}: no format has the suffix {suffix}, so it is taken as a folder")
+    return made
+
+
 def is_single(inputs: Sequence[Path]) -> bool:
     """Whether the user named one file: then its own error is the command's."""
     return len(inputs) == 1 and not inputs[0].is_dir()

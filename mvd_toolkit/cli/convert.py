@@ -70,7 +70,7 @@ def convert(
         return
     _files.writable(form)
     items = batch.find_sources(inputs, _files.suffixes(reads=True))
-    destination = batch.Destination.from_option(out_path, inputs, _files.suffixes(writes=True))
+    destination = _files.destination(out, out_path, inputs)
     job = ConvertFile(destination, form, resolution, low_rule, fill, on_exists, threads)
     _files.run(out, items, job, single=_files.is_single(inputs))
 

@@ -58,7 +58,7 @@ def upscale(
     out = output(ctx)
     _files.writable(form)
     items = batch.find_sources(inputs, _files.suffixes("grid", reads=True))
-    destination = batch.Destination.from_option(out_path, inputs, _files.suffixes(writes=True))
+    destination = _files.destination(out, out_path, inputs)
     upscaler = Upscaler.load(model, device)
     job = UpscaleFile(upscaler, destination, to, form, low_rule, fill, on_exists, threads)
     _files.run(out, items, job, single=_files.is_single(inputs))

@@ -1,0 +1,181 @@
+"""`mvd convert` and `mvd info`: formats, resolutions, places."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mvd_toolkit import VoxelGrid, hull, load, pool, save
+
+Mvd = Callable[..., Any]
+
+CUBE = """
+v 10 20 30\nv 14 20 30\nv 14 24 30\nv 10 24 30\nv 10 20 34\nv 14 20 34\nv 14 24 34\nv 10 24 34
+f 1 2 3 4\nf 5 6 7 8\nf 1 2 6 5\nf 2 3 7 6\nf 3 4 8 7\nf 4 1 5 8
+"""
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Path:
+    """A cube of edge 4 with its corner at (10, 20, 30)."""
+    path = tmp_path / "cube.obj"
+    path.write_text(CUBE)
+    return path
+
+
+def test_grid_to_grid_keeps_all(mvd: Mvd, ball_file: Path, ball: VoxelGrid) -> None:
+    output = ball_file.with_suffix(".npz")
+    result = mvd("convert", ball_file, "-o", output)
+    assert (result.code, result.out) == (0, f"{output}\n")
+    assert load(output) == ball
+
+
+def test_mesh_to_grid_in_its_place(mvd: Mvd, cube: Path) -> None:
+    output = cube.with_suffix(".npz")
+    assert mvd("convert", cube, "-o", output, "--resolution", 32).code == 0
+    grid = load(output)
+    assert grid.shape == (32, 32, 32)
+    assert grid.count() == 30**3
+    centre = np.array(grid.origin) + np.array(grid.spacing) * 16
+    assert np.allclose(centre, [12, 22, 32])
+    assert np.allclose(np.array(grid.spacing) * 30, 4, rtol=0.01)
+
+
+def test_mesh_to_surface(mvd: Mvd, cube: Path) -> None:
+    output = cube.with_suffix(".npz")
+    assert mvd("convert", cube, "-o", output, "--resolution", 16, "--fill", "none").code == 0
+    assert load(output).count() == 14**3 - 12**3
+
+
+@pytest.mark.parametrize("rule", ["any", "half", "centre"])
+def test_mesh_to_grid_by_a_low_rule(mvd: Mvd, cube: Path, rule: str) -> None:
+    low, high = cube.with_name("low.npz"), cube.with_name("high.npz")
+    mvd("convert", cube, "-o", low, "--resolution", 16, "--low-rule", rule)
+    mvd("convert", cube, "-o", high, "--resolution", 128)
+    assert load(low).shape == (16, 16, 16)
+    assert 13**3 <= load(low).count() <= 15**3
+
+
+@pytest.mark.parametrize("rule", ["any", "half", "centre"])
+def test_grid_is_pooled(mvd: Mvd, ball_file: Path, ball: VoxelGrid, rule: str) -> None:
+    output = ball_file.with_name("small.npz")
+    assert mvd("convert", ball_file, "-o", output, "--resolution", 4, "--low-rule", rule).code == 0
+    assert load(output) == pool(ball, 4, rule)
+
+
+def test_grid_is_filled(mvd: Mvd, tmp_path: Path) -> None:
+    shell = np.ones((5, 5, 5), bool)
+    shell[1:-1, 1:-1, 1:-1] = False
+    save(VoxelGrid.from_dense(shell), tmp_path / "shell.npy")
+    mvd("convert", tmp_path / "shell.npy", "-o", tmp_path / "same.npz")
+    mvd("convert", tmp_path / "shell.npy", "-o", tmp_path / "solid.npz", "--fill", "hull")
+    assert load(tmp_path / "same.npz").count() == 98
+    assert load(tmp_path / "solid.npz") == hull(VoxelGrid.from_dense(shell))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "text"),
+    [
+        (32, "--resolution 32 is finer than its 16; `mvd upscale"),
+        (5, "--resolution 5 does not divide its 16; these do: 8, 4, 2, 1"),
+    ],
+)
+def test_resolution_that_cannot_be_made(
+    mvd: Mvd, ball_file: Path, resolution: int, text: str
+) -> None:
+    result = mvd("convert", ball_file, "-o", "x.npz", "--resolution", resolution)
+    assert result.code == 2
+    assert text in result.err
+
+
+def test_grid_to_mesh_in_its_place(mvd: Mvd, ball_file: Path, ball: VoxelGrid) -> None:
+    output = ball_file.with_suffix(".ply")
+    assert mvd("convert", ball_file, "-o", output).code == 0
+    facts = mvd("info", output, "--json").document["items"][0]
+    inside = np.argwhere(ball.dense())
+    assert np.allclose(facts["lowest"], ball.origin + inside.min(0) * 0.125, atol=0.0625)
+    assert np.allclose(facts["highest"], ball.origin + (inside.max(0) + 1) * 0.125, atol=0.0625)
+
+
+def test_mesh_to_mesh(mvd: Mvd, cube: Path) -> None:
+    output = cube.with_suffix(".stl")
+    assert mvd("convert", cube, "-o", output).code == 0
+    facts = mvd("info", output, "--json").document["items"][0]
+    assert (facts["kind"], facts["triangles"]) == ("mesh", 12)
+    result = mvd("convert", cube, "-o", cube.with_name("b.stl"), "--resolution", 32)
+    assert result.code == 2
+    assert "mesh to mesh takes no --resolution" in result.err
+
+
+def test_needs_a_format(mvd: Mvd, ball_file: Path) -> None:
+    result = mvd("convert", ball_file)
+    assert result.code == 2
+    assert "--format: expected the name of one when -o is no file" in result.err
+
+
+def test_folder_of_grids(mvd: Mvd, ball: VoxelGrid, tmp_path: Path) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    save(ball, tmp_path / "in" / "sub" / "a.npz")
+    result = mvd("convert", tmp_path / "in", "-o", tmp_path / "out", "--format", "binvox")
+    assert result.code == 0
+    assert load(tmp_path / "out" / "sub" / "a.binvox") == ball
+    again = mvd("convert", tmp_path / "in", "-o", tmp_path / "out", "--format", "binvox", "--json")
+    assert again.document["summary"]["skipped"] == 1
+
+
+def test_dataset_of_pairs(mvd: Mvd, cube: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "data"
+    args = ("convert", cube.parent, "-o", dataset, "--pairs", "8:64", "--split", "1,0,0")
+    result = mvd(*args, "--threads", 1, "--json")
+    assert result.code == 0
+    assert result.document["summary"]["pairs"] == {"8:64": {"train": 1, "val": 0, "test": 0}}
+    assert json.loads((dataset / "dataset.json").read_text())["schema"].startswith("mvd.dataset/")
+    again = mvd(*args, "--threads", 1, "--json").document
+    assert [item["status"] for item in again["items"]] == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("--pairs", "32"), "--pairs: expected LOW:HIGH, 32:256 say, found '32'"),
+        (("--pairs", "32:256", "--split", "most"), "--split: expected three numbers"),
+        (("--pairs", "32:256", "--fill", "none"), "--pairs takes no --format, --resolution"),
+    ],
+)
+def test_pairs_that_make_no_sense(mvd: Mvd, cube: Path, args: tuple[str, ...], text: str) -> None:
+    result = mvd("convert", cube, "-o", cube.with_name("data"), *args)
+    assert result.code == 2
+    assert text in result.err
+
+
+def test_pairs_need_a_place(mvd: Mvd, cube: Path) -> None:
+    result = mvd("convert", cube, "--pairs", "32:256")
+    assert result.code == 2
+    assert "--pairs: -o says where the dataset goes" in result.err
+
+
+def test_info_of_a_grid(mvd: Mvd, ball_file: Path, ball: VoxelGrid) -> None:
+    (facts,) = mvd("info", ball_file, "--json").document["items"]
+    assert facts["format"] == "binvox"
+    assert facts["shape"] == [16, 16, 16]
+    assert facts["origin"] == list(ball.origin)
+    assert facts["extent"] == [2.0, 2.0, 2.0]
+    assert facts["occupied"] == ball.count()
+    assert facts["filled_by_hull"] == 0
+    assert facts["low_rule"] == "any"
+    assert "shape" in mvd("info", ball_file).out
+
+
+def test_info_of_several_files(mvd: Mvd, ball_file: Path, cube: Path, tmp_path: Path) -> None:
+    (tmp_path / "junk.xyz").write_bytes(b"junk")
+    result = mvd("info", ball_file, tmp_path / "junk.xyz", cube, "--json")
+    assert result.code == 4
+    grid, junk, mesh = result.document["items"]
+    assert (grid["kind"], mesh["kind"], mesh["triangles"]) == ("grid", "mesh", 12)
+    assert junk["error"]["type"] == "InputError"
+    assert mvd("info", tmp_path / "junk.xyz").code == 3

@@ -1,0 +1,62 @@
+"""`mvd train`, and the chain convert → train → upscale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Mvd = Callable[..., Any]
+
+TETRAHEDRA = [
+    "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n",
+    "v 0 0 0\nv 2 0 0\nv 0 1 0\nv 1 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n",
+]
+
+
+@pytest.fixture
+def dataset(mvd: Mvd, tmp_path: Path) -> Path:
+    """Two shapes, 8 to 64."""
+    for number, text in enumerate(TETRAHEDRA):
+        (tmp_path / f"{number}.obj").write_text(text)
+    place = tmp_path / "data"
+    args = ("--pairs", "8:64", "--split", "1,0,0", "--threads", 1)
+    assert mvd("convert", tmp_path, "-o", place, *args).code == 0
+    return place
+
+
+def test_convert_train_upscale(mvd: Mvd, dataset: Path, ball_file: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    args = ("--steps", 2, "--batch-size", 2, "--set", "width=8", "--set", "blocks=1")
+    result = mvd("train", dataset, "-o", run, *args, "--threads", 1, "--json")
+    assert result.code == 0
+    assert result.document["summary"]["steps"] == 2
+    assert result.document["summary"]["model"] == str(run / "model")
+    assert mvd("upscale", ball_file, "-m", run / "model").code == 0
+    assert ball_file.with_name("ball_128.binvox").is_file()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (("--set", "width"), 2, "--set: expected NAME=VALUE, found 'width'"),
+        (("--set", "with=8"), 2, "no option 'with'"),
+        (("--pairs", "8"), 2, "--pairs: expected LOW:HIGH"),
+        (("--steps", 1, "--minutes", 1), 2, "expected one of epochs, steps, minutes"),
+        (("--backbone", "swin"), 5, "no backbone 'swin'"),
+        (("--device", "warp"), 5, "device 'warp' cannot be used"),
+        (("--resume",), 2, "run.json"),
+    ],
+)
+def test_settings_that_make_no_sense(
+    mvd: Mvd, dataset: Path, tmp_path: Path, args: tuple[object, ...], code: int, text: str
+) -> None:
+    result = mvd("train", dataset, "-o", tmp_path / "run", *args)
+    assert result.code == code
+    assert text in result.err
+
+
+def test_no_dataset(mvd: Mvd, tmp_path: Path) -> None:
+    assert mvd("train", tmp_path, "-o", tmp_path / "run").code == 3
