@@ -29,7 +29,7 @@ from typing import Any, Final, Literal, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from mvd_toolkit import plugins
 from mvd_toolkit.card import model_card
@@ -134,8 +134,9 @@ class Model:
             temporary.mkdir()
             for role in ROLES:
                 _save_predictor(self._predictor(role), temporary, role)
-            _write(temporary / _CARD, self.card())
-            _write(temporary / _CONFIG, json.dumps(self.config.to_dict(), indent=2) + "\n")
+            _write(temporary / _CARD, self.card().encode())
+            config = json.dumps(self.config.to_dict(), indent=2) + "\n"
+            _write(temporary / _CONFIG, config.encode())
             _swap(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -365,9 +366,8 @@ def _save_predictor(predictor: Predictor, directory: Path, role: Role) -> None:
     if isinstance(predictor, ExternalPredictor):
         shutil.copytree(predictor.directory, directory / role)
     elif isinstance(predictor, torch.nn.Module):
-        path = directory / f"{role}.safetensors"
-        save_file(_half(predictor), path)
-        _fsync(path)
+        # save_file would make it readable by its owner alone.
+        _write(directory / f"{role}.safetensors", save(_half(predictor)))
     else:
         raise UsageError(f"{role}: a {type(predictor).__name__} cannot be saved")
 
@@ -395,8 +395,8 @@ def _swap(temporary: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
     _fsync(path)
 
 

@@ -88,6 +88,10 @@ def test_saving_what_was_loaded_gives_the_same_files(saved, tmp_path):
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+def test_whoever_may_read_one_file_may_read_all(saved):
+    assert len({path.stat().st_mode for path in saved.iterdir()}) == 1
+
+
 def test_the_config_names_the_plugin_and_its_version(saved):
     config = json.loads((saved / "config.json").read_text())
     assert config["schema"] == "mvd.model/1"
