@@ -59,6 +59,8 @@ class VoxelGrid:
                 f"packed words of a {x}x{y}x{z} grid: expected uint64 of shape {expected}, "
                 f"found {self.packed.dtype} of shape {self.packed.shape}"
             )
+        if z % WORD_BITS and (self.packed[..., -1:] >> np.uint64(z % WORD_BITS)).any():
+            raise InputError(f"packed words of a {x}x{y}x{z} grid: bits past z = {z} must be zero")
         if min(self.spacing) <= 0:
             raise InputError(f"spacing: expected three positive numbers, found {self.spacing}")
         if self.coverage is not None and self.coverage.shape != (x, y, z):

@@ -43,6 +43,10 @@ MAX_WINDOW = 15
 """The largest window of `smooth_odms`, pixels."""
 
 
+MAX_FACTOR = 1 << 20
+"""The largest factor of `pool` and `upsample_nearest`."""
+
+
 # Depth maps ---------------------------------------------------------------------------------------
 
 
@@ -228,7 +232,7 @@ def pool(grid: GridT, factor: int, rule: str = "any", *, threads: int = 0) -> Gr
             (fine voxel number ``factor // 2`` along each axis is).
         threads: how many threads to use, 0 for one a core.
     """
-    factor = check_at_least(factor, 1, "factor")
+    factor = _check_factor(factor)
     if rule not in LOW_RULES:
         raise UsageError(f"rule: expected one of {', '.join(LOW_RULES)}, found {rule!r}")
     grids = Grids.of(grid, threads=threads)
@@ -239,7 +243,7 @@ def pool(grid: GridT, factor: int, rule: str = "any", *, threads: int = 0) -> Gr
 
 def upsample_nearest(grid: GridT, factor: int, *, threads: int = 0) -> GridT:
     """Make a grid ``factor`` times finer: each voxel becomes a block of ``factor``³."""
-    factor = check_at_least(factor, 1, "factor")
+    factor = _check_factor(factor)
     grids = Grids.of(grid, threads=threads)
     x, y, z = (edge * factor for edge in grids.shape)
     fine = _core.upsample_nearest(grids.packed, grids.depth, factor, threads)
@@ -346,6 +350,12 @@ def unpack(packed: Any, depth: int, *, threads: int = 0) -> Any:
     words_in = np.ascontiguousarray(array if batched else array[None]).view(np.uint64)
     dense = _core.unpack(words_in, depth, threads)
     return as_kind(dense if batched else dense[0], kind)
+
+
+def _check_factor(factor: Any) -> int:
+    if check_at_least(factor, 1, "factor") > MAX_FACTOR:
+        raise UsageError(f"factor: expected at most {MAX_FACTOR}, found {factor}")
+    return int(factor)
 
 
 def _check_odm_edge(shape: Shape) -> None:

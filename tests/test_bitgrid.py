@@ -235,6 +235,7 @@ def test_tensor_on_another_device_is_unavailable() -> None:
         (lambda g: ops.pool(g, 0), "factor: expected a whole number of at least 1, found 0"),
         (lambda g: ops.pool(g, 2.0), "factor: expected a whole number of at least 1, found 2.0"),
         (lambda g: ops.pool(g, 2, "most"), "expected one of any, half, centre, found 'most'"),
+        (lambda g: ops.pool(g, 1 << 40), "factor: expected at most 1048576, found 1099511627776"),
         (lambda g: ops.upsample_nearest(g, -1), "factor: expected a whole number"),
         (lambda g: ops.dilate(g, -1), "steps: expected a whole number of at least 0, found -1"),
         (lambda g: ops.mirror(g, 3), r"axis: expected 0 \(x\), 1 \(y\) or 2 \(z\), found 3"),
@@ -257,11 +258,16 @@ def test_error_says_what_is_wrong_with_words(packed: Any, message: str) -> None:
         ops.unpack(packed, 65)
 
 
+def test_bits_past_the_depth_are_refused() -> None:
+    with pytest.raises(InputError, match="of a 1x1x3 grid: bits past z = 3 must be zero"):
+        VoxelGrid(np.array([[[8]]], np.uint64), (1, 1, 3))
+
+
 def test_core_refuses_what_ops_would_never_pass() -> None:
     packed = np.zeros((1, 2, 2, 1), np.uint64)
     with pytest.raises(_core.CoreError, match="expected 2 words a line for a depth of 65, found 1"):
         _core.unpack(packed, 65)
-    with pytest.raises(_core.CoreError, match="factor: expected at least 1, found 0"):
+    with pytest.raises(_core.CoreError, match="factor: expected 1 to 1048576, found 0"):
         _core.pool(packed, 2, 0)
     with pytest.raises(_core.CoreError, match="expected any, half or centre, found most"):
         _core.pool(packed, 2, 1, "most")

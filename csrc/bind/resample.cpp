@@ -6,8 +6,13 @@ namespace mvd::bind {
 
 namespace {
 
+constexpr std::int64_t kMaxFactor = 1 << 20;  // so that no product of it and an edge overflows
+
 void check_factor(std::int64_t factor) {
-    if (factor < 1) throw Error("factor: expected at least 1, found " + std::to_string(factor));
+    if (factor < 1 || factor > kMaxFactor) {
+        throw Error("factor: expected 1 to " + std::to_string(kMaxFactor) + ", found " +
+                    std::to_string(factor));
+    }
 }
 
 PoolRule pool_rule(const std::string& name) {

@@ -1,13 +1,13 @@
 // MVD_CLONES before a function: GCC compiles it for several levels of x86-64 and the loader picks
 // the best one the machine has (GNU indirect functions), so that one binary runs anywhere. Put it
 // on plain loops over words, which the compiler vectorizes; no function needs it to be right.
-// Elsewhere (other processors, other compilers, sanitizers, musl) it is nothing.
+// Elsewhere (other processors, clang, older GCC, musl, sanitizers) it is nothing.
 #pragma once
 
 #include <cstdint>  // defines __GLIBC__ where there is one
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__GNUC__) && __GNUC__ >= 12 && !defined(__clang__) && defined(__x86_64__) && \
+    defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define MVD_CLONES \
     __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "arch=x86-64-v2", "default")))
 #else
