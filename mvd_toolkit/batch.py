@@ -36,13 +36,17 @@ class Source:
     relative: Path
 
 
-def find_sources(inputs: Sequence[Path], suffixes: Iterable[str]) -> list[Source]:
+def find_sources(
+    inputs: Sequence[Path],
+    suffixes: Iterable[str],
+    exclude: Callable[[Path], bool] = lambda file: False,
+) -> list[Source]:
     """The files that the user's arguments stand for, in order, none twice.
 
     A file is taken whatever its suffix; of a folder, every file below it that has one of
-    ``suffixes``, sorted. With several folders each keeps its own name as the first part of
-    ``relative``, so that their trees do not mix. A path that does not exist is left to the
-    function that reads it.
+    ``suffixes`` and that ``exclude`` does not refuse, sorted. With several folders each keeps its
+    own name as the first part of ``relative``, so that their trees do not mix. A path that does
+    not exist is left to the function that reads it.
 
     Raises:
         InputError: a folder holds no such file.
@@ -54,7 +58,8 @@ def find_sources(inputs: Sequence[Path], suffixes: Iterable[str]) -> list[Source
         if not path.is_dir():
             found.setdefault(path.resolve(), Source(path, Path(path.name)))
             continue
-        inside = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith(wanted)]
+        known = (file for file in sorted(path.rglob("*")) if file.name.lower().endswith(wanted))
+        inside = [file for file in known if not exclude(file)]
         if not inside:
             raise InputError(f"{path}: expected files ending in {' '.join(wanted)}, found none")
         for file in inside:
@@ -99,6 +104,12 @@ class Destination:
                 f"{'a suffix that no format has' if single else 'several inputs'}, found a file"
             )
         return cls(folder=output)
+
+    def may_hold(self, file: Path) -> bool:
+        """Whether ``file`` lies where outputs of this run may lie."""
+        if self.file is not None:
+            return file.resolve() == self.file.resolve()
+        return self.folder is None or self.folder.resolve() in file.resolve().parents
 
     def path(self, source: Source, name: str) -> Path:
         """The output of ``source``, called ``name`` unless the user named the file.

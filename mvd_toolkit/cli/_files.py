@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mvd_toolkit import batch, io
+from mvd_toolkit import batch, io, sidecar
 from mvd_toolkit.batch import Made, Outcome, Source
 from mvd_toolkit.cli._output import Output
 from mvd_toolkit.errors import UsageError
@@ -51,6 +51,24 @@ def destination(out: Output, option: Path | None, inputs: Sequence[Path]) -> bat
         suffix = made.folder.suffix
         out.warn(f"-o {option}: no format has the suffix {suffix}, so it is taken as a folder")
     return made
+
+
+def find(
+    out: Output, inputs: Sequence[Path], wanted: Sequence[str], made: batch.Destination
+) -> list[Source]:
+    """The files that the inputs stand for.
+
+    What an earlier run of this command left where outputs go is no input: the command can be run
+    again on a folder that holds its own results.
+
+    Raises:
+        InputError: a folder holds no file of a known suffix.
+    """
+
+    def is_own_result(file: Path) -> bool:
+        return made.may_hold(file) and (sidecar.read(file) or {}).get("command") == out.command
+
+    return batch.find_sources(inputs, wanted, is_own_result)
 
 
 def is_single(inputs: Sequence[Path]) -> bool:

@@ -59,7 +59,6 @@ def convert(
 
     A mesh becomes a grid of --resolution, a grid becomes a mesh, in the same place in the world.
     """
-    from mvd_toolkit import batch
     from mvd_toolkit.cli import _files
     from mvd_toolkit.convert_file import ConvertFile
 
@@ -69,8 +68,8 @@ def convert(
         _dataset(out, inputs, out_path, pairs, split, threads)
         return
     _files.writable(form)
-    items = batch.find_sources(inputs, _files.suffixes(reads=True))
     destination = _files.destination(out, out_path, inputs)
+    items = _files.find(out, inputs, _files.suffixes(reads=True), destination)
     job = ConvertFile(destination, form, resolution, low_rule, fill, on_exists, threads)
     _files.run(out, items, job, single=_files.is_single(inputs))
 

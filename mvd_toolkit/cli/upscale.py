@@ -50,15 +50,14 @@ def upscale(
     Each result is written as <stem>_<N>.<ext> beside its input or under -o, in the same place in
     the world, with a sidecar <output>.mvd.json. A result that is finished already is skipped.
     """
-    from mvd_toolkit import batch
     from mvd_toolkit.cli import _files
     from mvd_toolkit.upscale import Upscaler
     from mvd_toolkit.upscale_file import UpscaleFile
 
     out = output(ctx)
     _files.writable(form)
-    items = batch.find_sources(inputs, _files.suffixes("grid", reads=True))
     destination = _files.destination(out, out_path, inputs)
+    items = _files.find(out, inputs, _files.suffixes("grid", reads=True), destination)
     upscaler = Upscaler.load(model, device)
     job = UpscaleFile(upscaler, destination, to, form, low_rule, fill, on_exists, threads)
     _files.run(out, items, job, single=_files.is_single(inputs))

@@ -235,6 +235,24 @@ def test_folder_is_mirrored_and_failures_are_listed(
     assert [item["status"] for item in again["items"]] == ["skipped", "failed", "skipped"]
 
 
+@pytest.mark.parametrize("place", [None, "in", "in/out"])
+def test_own_results_are_no_inputs(
+    upscale: Mvd, tree: Path, tmp_path: Path, place: str | None
+) -> None:
+    option = ("-o", tmp_path / place) if place else ()
+    (tree / "b.binvox").unlink()
+    first = upscale(tree, *option, "--json").document
+    again = upscale(tree, *option, "--json").document
+    assert [item["input"] for item in first["items"]] == [item["input"] for item in again["items"]]
+    assert {item["status"] for item in again["items"]} == {"skipped"}
+
+
+def test_results_elsewhere_are_inputs(upscale: Mvd, ball_file: Path, tmp_path: Path) -> None:
+    assert upscale(ball_file, "-o", tmp_path / "once", "--to", 32).code == 0
+    document = upscale(tmp_path / "once", "-o", tmp_path / "twice", "--to", 64, "--json").document
+    assert [item["status"] for item in document["items"]] == ["made"]
+
+
 def test_two_inputs_with_one_output(upscale: Mvd, ball_file: Path, ball: VoxelGrid) -> None:
     twin = ball_file.with_suffix(".npz")
     save(ball, twin)
