@@ -28,7 +28,7 @@ def words_per_line(depth: int) -> int:
 class VoxelGrid:
     """Occupancy of a box of voxels, 64 voxels a word, and where the box lies in the world.
 
-    Voxel ``(i, j, k)`` spans ``origin + spacing * (i, j, k)`` to ``origin + spacing * (i + 1, ...)``.
+    Voxel ``(i, j, k)`` starts at ``origin + spacing * (i, j, k)`` and is ``spacing`` wide.
 
     Attributes:
         packed: (X, Y, ceil(Z / 64)) uint64; bits past Z are zero.

@@ -66,8 +66,8 @@ class ViewConfig:
     scale: int = 8
     options: Mapping[str, Any] = field(default_factory=dict)
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    symmetries: int = 1
-    quantile: float = 0.5
+    symmetries: int = 2
+    quantile: float = 0.35
 
     def __post_init__(self) -> None:
         if self.symmetries not in range(1, len(IMAGE_SYMMETRIES) + 1):

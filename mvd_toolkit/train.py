@@ -112,7 +112,7 @@ class _Run:
             predictors["depth"],
             scale=self.scale,
             rules=tuple(rule for rule in LOW_RULES if self.settings.rules.get(rule)),
-            fusion=Fusion(smooth_threshold=1.5 * self.scale),
+            fusion=_fusion(self.settings.kind, self.scale),
             about=_about(self),
         )
 
@@ -378,6 +378,17 @@ def _finish(run: _Run) -> TrainResult:
         best_step=progress.best_step or progress.step,
         seconds=progress.seconds,
     )
+
+
+def _fusion(kind: str, scale: int) -> Fusion:
+    """The paper smooths; a quantile of a distribution is sharp already and only loses by it.
+
+    View predictors lean on the depths, which tell background too, and let silhouettes have a say
+    where they are sure: measured in docs/experiments.md.
+    """
+    if kind == "paper":
+        return Fusion(smooth_threshold=1.5 * scale)
+    return Fusion(silhouette_threshold=0.3)
 
 
 def _about(run: _Run) -> dict[str, Any]:

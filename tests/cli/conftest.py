@@ -67,9 +67,9 @@ def ball_file(ball: VoxelGrid, tmp_path: Path) -> Path:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory with small untrained networks."""
     import torch
-    from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
 
     from mvd_toolkit.model import Model
+    from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
 
     torch.manual_seed(0)
     config = {"backbone": "unet", "scale": 8, "options": {"width": 8, "blocks": 1}}
