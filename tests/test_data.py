@@ -340,6 +340,48 @@ def test_a_mesh_that_kills_its_process_fails_alone(meshes, tmp_path):
     assert any("killer.obj failed" in line and "process died" in line for line in lines)
 
 
+HANG = """
+import os, sys, time
+from pathlib import Path
+from mvd_toolkit import data
+
+def hang(item):
+    Path(sys.argv[2], f"{os.getpid()}.pid").touch()
+    time.sleep(600)
+
+data._convert = hang
+
+if __name__ == "__main__":
+    data.convert_pairs(Path(sys.argv[1]), Path(sys.argv[2]), low=8, high=32, workers=2)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(meshes, tmp_path):
+    script, out = tmp_path / "script.py", tmp_path / "dataset"
+    script.write_text(HANG)
+    parent = subprocess.Popen([sys.executable, script, meshes, out])
+    pids = wait_until(lambda: [int(p.stem) for p in out.glob("*.pid")], lambda found: found)
+    parent.kill()
+    parent.wait()
+    alive = wait_until(lambda: [pid for pid in pids if is_alive(pid)], lambda left: not left)
+    assert alive == []
+
+
+def wait_until(ask, good, seconds=60):
+    end = time.monotonic() + seconds
+    while not good(answer := ask()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return answer
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_converting_loads_no_torch():
     code = "import sys; from mvd_toolkit import data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
