@@ -45,65 +45,18 @@ inline Word prefix_xor(Word word) {
     return word;
 }
 
-// The 64 bits that start at bit `at`; reads one word more than they lie in.
-inline Word bits_at(const Word* bits, std::int64_t at) {
-    const std::int64_t shift = at % kWordBits;
-    const Word* word = bits + at / kWordBits;
-    return word[0] >> shift | word[1] << 1 << (kWordBits - 1 - shift);
-}
-
-// Hands out the runs of a file, tile by tile.
-class RunReader {
-  public:
-    RunReader(const BinvoxRun* runs, std::int64_t count, std::int64_t voxels)
-        : next_(runs), end_(runs + count), voxels_(voxels) {}
-
-    // The value of the last voxel handed out.
-    bool value() const { return value_; }
-
-    // Marks the changes among the next `length` voxels in bits that are all zero. Whether any.
-    bool mark(Word* changes, std::int64_t length) {
-        Word any = 0;
-        std::int64_t at = ahead_;
-        for (; at < length; ++next_) {
-            if (next_ == end_) throw_sum(done_ + at);
-            const bool value = next_->value != 0;
-            const Word change = value != value_;
-            changes[at / kWordBits] ^= change << (at % kWordBits);
-            any |= change;
-            value_ = value;
-            at += next_->count;
-        }
-        ahead_ = at - length;
-        done_ += length;
-        return any != 0;
-    }
-
-    void check_finished() const {
-        std::int64_t surplus = ahead_;
-        for (const BinvoxRun* run = next_; run != end_; ++run) surplus += run->count;
-        if (surplus) throw_sum(voxels_ + surplus);
-    }
-
-  private:
-    [[noreturn]] void throw_sum(std::int64_t found) const {
-        throw Error("runs: expected counts that add up to " + std::to_string(voxels_) +
-                    " voxels, found " + std::to_string(found));
-    }
-
-    const BinvoxRun* next_;
-    const BinvoxRun* end_;
-    std::int64_t voxels_;
-    std::int64_t done_ = 0;   // voxels handed out
-    std::int64_t ahead_ = 0;  // voxels of the last run that are not
-    bool value_ = false;
-};
-
 // Makes runs out of changes.
 class RunWriter {
   public:
     // The value of the last voxel added.
     bool value() const { return value_; }
+
+    // Makes room for the runs that `length` more voxels can add.
+    void reserve(std::int64_t length) {
+        const std::int64_t most = length + (end_ - begin_ + length) / kLongestRun + 1;
+        const auto needed = static_cast<std::size_t>(count_ + most);
+        if (needed > runs_.size()) runs_.resize(std::max(needed, 2 * runs_.size()));
+    }
 
     void add_line(const Word* changes, std::int64_t length) {
         for (std::int64_t word = 0; word < words_per_line(length); ++word) {
@@ -117,7 +70,9 @@ class RunWriter {
     void add_unchanged(std::int64_t length) { end_ += length; }
 
     std::vector<BinvoxRun> finish() {
+        reserve(0);
         write_run(end_ - begin_);
+        runs_.resize(static_cast<std::size_t>(count_));
         return std::move(runs_);
     }
 
@@ -128,16 +83,18 @@ class RunWriter {
         value_ = !value_;
     }
 
-    void write_run(std::int64_t count) {
-        for (; count > kLongestRun; count -= kLongestRun) push(kLongestRun);
-        if (count) push(count);
+    void write_run(std::int64_t length) {
+        for (; length > kLongestRun; length -= kLongestRun) push(kLongestRun);
+        if (length) push(length);
     }
 
-    void push(std::int64_t count) {
-        runs_.push_back({static_cast<std::uint8_t>(value_), static_cast<std::uint8_t>(count)});
+    void push(std::int64_t length) {
+        runs_[static_cast<std::size_t>(count_++)] = {static_cast<std::uint8_t>(value_),
+                                                     static_cast<std::uint8_t>(length)};
     }
 
-    std::vector<BinvoxRun> runs_;
+    std::vector<BinvoxRun> runs_;  // with room after the first count_
+    std::int64_t count_ = 0;
     std::int64_t begin_ = 0;  // first voxel of the run that goes on
     std::int64_t end_ = 0;    // voxels added
     bool value_ = false;
@@ -155,6 +112,58 @@ struct Tile {
 
     std::int64_t voxels() const { return depth * y; }
     std::int64_t width(std::int64_t block) const { return std::min(kWordBits, y - block); }
+};
+
+// Hands out the runs of a file, tile by tile.
+class RunReader {
+  public:
+    RunReader(const BinvoxRun* runs, std::int64_t count, GridShape shape)
+        : next_(runs), end_(runs + count), shape_(shape) {}
+
+    // The value of the last voxel handed out.
+    bool value() const { return value_; }
+
+    // Marks the changes of the next tile in words that are all zero. Whether any.
+    bool mark(Word* changes, Tile tile) {
+        Word any = 0;
+        parity_ = 0;
+        for (; z_ < tile.depth; ++next_) {
+            if (next_ == end_) throw_sum(done_ + z_ * tile.y + y_);
+            const bool value = next_->value != 0;
+            const Word change = static_cast<Word>(value != value_) << z_;
+            changes[y_] ^= change;
+            parity_ ^= change;
+            any |= change;
+            value_ = value;
+            for (y_ += next_->count; y_ >= tile.y; y_ -= tile.y) ++z_;
+        }
+        z_ -= tile.depth;
+        done_ += tile.voxels();
+        return any != 0;
+    }
+
+    // Whether the line at each z of the tile has an odd number of changes.
+    Word parity() const { return parity_; }
+
+    void check_finished() const {
+        std::int64_t surplus = z_ * shape_.y + y_;
+        for (const BinvoxRun* run = next_; run != end_; ++run) surplus += run->count;
+        if (surplus) throw_sum(shape_.voxels() + surplus);
+    }
+
+  private:
+    [[noreturn]] void throw_sum(std::int64_t found) const {
+        throw Error("runs: expected counts that add up to " + std::to_string(shape_.voxels()) +
+                    " voxels, found " + std::to_string(found));
+    }
+
+    const BinvoxRun* next_;
+    const BinvoxRun* end_;
+    GridShape shape_;
+    std::int64_t done_ = 0;       // voxels of the tiles handed out
+    std::int64_t y_ = 0, z_ = 0;  // where the next run begins, in the tile after them
+    Word parity_ = 0;
+    bool value_ = false;
 };
 
 // column: the tile's first word; lines: (64, ceil(Y / 64)) changes along y, one line a voxel of z,
@@ -184,26 +193,15 @@ bool find_changes(const Word* column, Tile tile, bool before, std::vector<Word>&
     return found;
 }
 
-// The way back. changes: those of the tile in file order, one bit a voxel; turned: (Y rounded up to
-// 64) scratch; words of the column without a voxel are not written.
-void apply_changes(const Word* changes, Tile tile, bool before, std::vector<Word>& turned,
-                   Word* column) {
-    Word parity = 0;  // whether the line of each z holds an odd number of changes
-    for (std::int64_t block = 0; block < tile.y; block += kWordBits) {
-        Word* rows = turned.data() + block;
-        Word any = 0;
-        for (std::int64_t z = 0; z < tile.depth; ++z) {
-            any |= rows[z] = bits_at(changes, z * tile.y + block);
-        }
-        std::fill(rows + tile.depth, rows + kWordBits, Word{0});
-        if (any) transpose_block(rows);
-        for (std::int64_t i = 0; i < tile.width(block); ++i) parity ^= rows[i];
-    }
-    // The values before y = 0: those at the end of the lines before.
+// The way back. changes: (Y) words along z, zero afterwards; parity: of the line at each z; words
+// of the column without a voxel are not written.
+void apply_changes(Word* changes, Word parity, Tile tile, bool before, Word* column) {
+    // The values before y = 0 are those at the end of the line before.
     Word values = prefix_xor(parity) << 1 ^ (before ? ~Word{0} : Word{0});
     values &= low_mask(tile.depth);
     for (std::int64_t y = 0; y < tile.y; ++y) {
-        values ^= turned[static_cast<std::size_t>(y)];
+        values ^= changes[y];
+        changes[y] = 0;
         if (values) column[y * tile.stride] = values;
     }
 }
@@ -215,18 +213,15 @@ void fill_column(Word* column, Tile tile) {
 }  // namespace
 
 void binvox_decode(const BinvoxRun* runs, std::int64_t count, Word* packed, GridShape shape) {
-    RunReader reader(runs, count, shape.voxels());
-    const std::int64_t deepest = std::min(kWordBits, shape.z);
-    std::vector<Word> changes(static_cast<std::size_t>(words_per_line(deepest * shape.y) + 1));
-    std::vector<Word> turned(static_cast<std::size_t>(words_per_line(shape.y) * kWordBits));
+    RunReader reader(runs, count, shape);
+    std::vector<Word> changes(static_cast<std::size_t>(shape.y));
     for (std::int64_t x = 0; x < shape.x; ++x) {
         for (std::int64_t word = 0; word < shape.words(); ++word) {
             const Tile tile(shape, word);
             Word* column = packed + x * shape.y * shape.words() + word;
             const bool before = reader.value();
-            if (reader.mark(changes.data(), tile.voxels())) {
-                apply_changes(changes.data(), tile, before, turned, column);
-                std::fill(changes.begin(), changes.end(), Word{0});
+            if (reader.mark(changes.data(), tile)) {
+                apply_changes(changes.data(), reader.parity(), tile, before, column);
             } else if (before) {
                 fill_column(column, tile);
             }
@@ -247,6 +242,7 @@ std::vector<BinvoxRun> binvox_encode(const Word* packed, GridShape shape) {
                 writer.add_unchanged(tile.voxels());
                 continue;
             }
+            writer.reserve(tile.voxels());
             for (std::int64_t z = 0; z < tile.depth; ++z) {
                 writer.add_line(lines.data() + z * line_words, shape.y);
             }

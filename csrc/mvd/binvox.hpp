@@ -3,8 +3,9 @@
 // A file is a sequence of runs over the voxels in Patrick Min's order: y goes fastest, then z, then
 // x. Our words go along z. Both directions work on one x and one word at a time, a tile of up to 64
 // lines of Y voxels, and on its *changes*: bits that say where a voxel differs from the one before
-// it in the file. A change is a bit to set or to find, whatever the length of the run, and a 64 x
-// 64 block of bits without one needs no turning over. There is no byte a voxel anywhere, and no
+// it in the file, as words along z. Reading sets a bit a run, whatever its length, and goes from
+// changes to values along y with one operation a word; writing turns changes over, in blocks of
+// 64 x 64 bits, to find them in the order of the file. There is no byte a voxel anywhere, and no
 // memory beyond one tile and the result.
 #pragma once
 
