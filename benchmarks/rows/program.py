@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mvd_toolkit import io, ops
+from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.voxelize import voxelize
 from rows.measure import THREADS, Row, Settings, Target
 from rows.shapes import blob
 
@@ -90,10 +94,14 @@ def help_(settings: Settings) -> Iterator[Row]:
 
 
 def memory(settings: Settings) -> Iterator[Row]:
-    """peak resident memory of mvd upscale 64→512 and 128→1024, torch included"""
+    """peak resident memory of mvd upscale 64→512 and 128→1024, torch included
+
+    Of a full grid: every pixel of every face is silhouette, and none needs more.
+    """
     for low, limit in ((64, 1536), (128, 3072)):
         with tempfile.TemporaryDirectory() as folder:
-            source = _low_grid(Path(folder), low)
+            source = Path(folder) / "full.binvox"
+            io.save(VoxelGrid.from_dense(np.ones((low,) * 3, bool)), source)
             fine = str(Path(folder) / "fine.binvox")
             model = ["--model", settings.model] if settings.model else []
             told = _python(MVD_THEN_PEAK, "upscale", str(source), "-o", fine, *model)
@@ -107,8 +115,6 @@ def memory(settings: Settings) -> Iterator[Row]:
 
 def _low_grid(folder: Path, edge: int) -> Path:
     """A solid of ``edge``³ voxels on disk: most pixels of most faces are silhouette."""
-    from mvd_toolkit.voxelize import voxelize
-
     path = folder / "low.binvox"
     io.save(ops.pool(voxelize(*blob(), 4 * edge).grid, 4), path)
     return path
