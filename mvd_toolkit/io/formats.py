@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.io import binvox, npy, npz, obj, off, ply, stl
+from mvd_toolkit.io import binvox, meshio_formats, npy, npz, obj, off, ply, stl
 from mvd_toolkit.io.format import HEAD_BYTES, Format
 
 FORMATS: Final[tuple[Format, ...]] = (
@@ -18,6 +18,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     stl.FORMAT,
     ply.FORMAT,
     off.FORMAT,
+    *meshio_formats.FORMATS,
     obj.FORMAT,
 )
 """Every format, in the order in which a file's content is tried: OBJ has no mark of its own."""

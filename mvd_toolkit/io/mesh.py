@@ -2,7 +2,8 @@
 
 Every reader checks the counts its file announces before it allocates, ends in a `Mesh` whose faces
 all point at vertices, or in an `InputError`, and prints nothing. None of this holds for the readers
-of meshio 5.3.5, which is why there are own ones here: it gives an empty mesh for an empty or
+of meshio 5.3.5, which is why STL, PLY, OBJ and OFF have readers of their own; VTK, VTU, Gmsh,
+Abaqus, Medit, Nastran and SU2 files come in through meshio, guarded by `meshio_formats`. It gives an empty mesh for an empty or
 truncated STL file and none for an ASCII one that ends in a blank line, as trimesh's do; accepts OBJ
 indices that point at no vertex and misreads those that count backwards; misreads binary PLY faces
 that have colours, gives no faces for ``vertex_index``, and loops for ever without ``end_header``;

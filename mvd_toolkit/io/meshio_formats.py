@@ -1,0 +1,258 @@
+"""Surface meshes of simulation tools, through meshio: read only.
+
+VTK, VTU, Gmsh, Abaqus, Medit, Nastran and SU2. Their triangles, quadrilaterals and polygons are
+read; the boundary of volume cells is not.
+
+meshio 5.3.5 has traps, closed here and nowhere else. Before it sees a file, the file's size is
+checked against the limits, and what the readers follow blindly is refused: other files (Abaqus
+``*INCLUDE``), XML entities, a Nastran file without an end (read for ever), a second part in an
+Abaqus file (its vertices replace those of the first), VTK grids of a few bytes that become any
+number of cells. While it reads, whatever it raises, exiting included, is an `InputError`, and what
+it prints is kept: some of its warnings mean that a part of the file was left out, which is an error
+here. Afterwards, fewer cells than a VTK or SU2 file announces, none, some of a kind that is not read, and
+faces that point at no vertex are errors.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mvd_toolkit.errors import InputError, UnavailableError
+from mvd_toolkit.io.format import Format
+from mvd_toolkit.io.limits import Limits
+from mvd_toolkit.io.mesh import Mesh, polygon_mesh
+
+BYTES_FREE: Final = 2**20
+BYTES_PER_FACE: Final = 64
+"""A file may have `BYTES_FREE` and this many more for each face that the limits allow."""
+
+_RINGS: Final[dict[str, tuple[int, ...]]] = {
+    "triangle": (0, 1, 2),
+    "quad": (0, 1, 2, 3),
+    "pixel": (0, 1, 3, 2),
+    # Begun at the middle of an edge: no triangle of the fan has three points of one edge.
+    "triangle6": (3, 1, 4, 2, 5, 0),
+    "quad8": (4, 1, 5, 2, 6, 3, 7, 0),
+    "quad9": (4, 1, 5, 2, 6, 3, 7, 0),
+}
+"""The nodes around each kind of surface cell. Polygons are rings already."""
+
+_NO_SURFACE: Final = re.compile(
+    r"empty|vertex|line|tetra|hexa|wedge|pyramid|penta|poly(hedron|line|_vertex)"
+    r"|VTK_LAGRANGE_(CURVE|TETRA|HEXA|WEDGE|PYRAMID)"
+)
+_LEFT_OUT: Final = re.compile(
+    r"cannot handle|could not parse|expected \d+ markers|end-of-file|not closed", re.IGNORECASE
+)
+"""Warnings of meshio after which a mesh is not the one of the file."""
+
+_lock = threading.Lock()  # the streams and the filter of warnings belong to the whole process
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One format of meshio.
+
+    Attributes:
+        module: the submodule of meshio, which has ``read``.
+        mark: what each file has, near its beginning.
+        shown: that, for people.
+        check: raises ValueError with what was expected and found, for bytes that meshio must not
+            be given; returns how many cells it has to find there, None if that is not known.
+    """
+
+    module: str
+    mark: re.Pattern[bytes]
+    shown: str
+    check: Callable[[bytes], int | None]
+
+    def matches(self, head: bytes, size: int) -> bool:
+        """Whether a file begins like one of this format."""
+        return self.mark.search(head) is not None
+
+    def read(self, path: Path, limits: Limits) -> Mesh:
+        """Read the surface cells.
+
+        Raises:
+            InputError: malformed, truncated, without surface cells, a face points at no vertex,
+                or over a limit.
+            UnavailableError: meshio, or a package that it needs, is not installed.
+        """
+        announced = self._check(path, limits)
+        mesh = _call(f"meshio.{self.module}", path)
+        cells = sum(len(block.data) for block in mesh.cells)
+        if announced is not None and cells != announced:
+            raise InputError(f"{path}: expected {announced} cells, found {cells}")
+        points = np.asarray(mesh.points)
+        if points.ndim != 2 or points.shape[1] not in (2, 3) or points.dtype.kind not in "fiu":
+            raise InputError(
+                f"{path}: expected vertices of two or three numbers, found an array of shape "
+                f"{points.shape}, {points.dtype}"
+            )
+        flat = np.zeros((len(points), 3 - points.shape[1]))
+        vertices = np.hstack([points.astype(np.float64), flat])
+        return polygon_mesh(path, vertices, _polygons(path, mesh.cells), limits)
+
+    def _check(self, path: Path, limits: Limits) -> int | None:
+        size = path.stat().st_size
+        most = BYTES_FREE + BYTES_PER_FACE * limits.faces
+        if size > most:
+            raise InputError(
+                f"{path}: expected at most {most} bytes, found {size}; "
+                "MVD_MAX_FACES raises the limit"
+            )
+        data = path.read_bytes()
+        if self.mark.search(data) is None:
+            raise InputError(f"{path}: expected {self.shown}, found {data[:40]!r}")
+        try:
+            return self.check(data)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def _call(module: str, path: Path) -> Any:
+    """What ``module.read(path)`` gives, silently.
+
+    The readers of the submodules are called, as ``meshio.read`` exits the process on an error.
+    """
+    said = io.StringIO()
+    try:
+        with _lock, redirect_stdout(said), redirect_stderr(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # NumPy's word for a table of numbers that breaks off.
+            warnings.filterwarnings("error", message="string or file could not be read")
+            mesh = import_module(module).read(str(path))
+    except ImportError as error:
+        raise UnavailableError(
+            f"{path}: reading it needs {error.name or 'meshio'}, which cannot be imported "
+            f"({error}); pip install {(error.name or 'meshio').partition('.')[0]}"
+        ) from error
+    except MemoryError as error:
+        raise InputError(f"{path}: does not fit into memory ({error})") from error
+    except (Exception, SystemExit) as error:
+        cause = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise InputError(f"{path}: expected what {module} can read, found: {cause}") from error
+    words = " ".join(said.getvalue().split())
+    if _LEFT_OUT.search(words):
+        raise InputError(f"{path}: expected what {module} reads whole, found: {words[:200]}")
+    return mesh
+
+
+def _polygons(path: Path, blocks: list[Any]) -> list[npt.NDArray[np.int64]]:
+    """The rings of all surface cells, a block of (n, corners) for each block of cells."""
+    rings = []
+    for block in blocks:
+        if not len(block.data) or _NO_SURFACE.match(block.type):
+            continue
+        ring = _RINGS.get(block.type)
+        if ring is None and block.type != "polygon":
+            raise InputError(
+                f"{path}: expected cells of {', '.join(_RINGS)} or polygon, found {block.type}"
+            )
+        nodes = np.asarray(block.data)
+        if nodes.ndim != 2 or nodes.dtype.kind not in "iu":
+            raise InputError(
+                f"{path}: {block.type}: expected rows of vertex numbers, found an array of shape "
+                f"{nodes.shape}, {nodes.dtype}"
+            )
+        if ring is not None:
+            nodes = nodes[:, ring]
+        rings.append(nodes.astype(np.int64))
+    if not rings:
+        others = ", ".join(sorted({str(block.type) for block in blocks if len(block.data)}))
+        raise InputError(
+            f"{path}: expected surface cells (triangles, quadrilaterals, polygons), found "
+            f"{others or 'no cells'}"
+        )
+    return rings
+
+
+def _anything(data: bytes) -> None:
+    """Nothing is to be refused beforehand."""
+
+
+def _check_vtk(data: bytes) -> int:
+    dataset = re.search(rb"^DATASET[ \t]+(\S+)", data, re.MULTILINE | re.IGNORECASE)
+    found = dataset[1].upper() if dataset else b"none"
+    if found != b"UNSTRUCTURED_GRID":
+        raise ValueError(f"expected DATASET UNSTRUCTURED_GRID, found {found.decode('latin-1')}")
+    types = re.search(rb"^CELL_TYPES[ \t]+([0-9]{1,18})\s", data, re.MULTILINE | re.IGNORECASE)
+    if types is None:
+        raise ValueError("expected CELL_TYPES and their number, found none")
+    return int(types[1])
+
+
+def _check_vtu(data: bytes) -> None:
+    if re.search(rb"<!(DOCTYPE|ENTITY)", data):
+        raise ValueError("expected XML without a document type, found <!DOCTYPE or <!ENTITY")
+
+
+def _check_abaqus(data: bytes) -> None:
+    keyword = re.compile(rb"(?:\A|[\r\n])\s*\*?\s*([A-Za-z]+)\s*(?=,|[\r\n]|\Z)")
+    keywords = [word.upper() for word in keyword.findall(data)]
+    if b"INCLUDE" in keywords:
+        raise ValueError("expected the whole mesh in one file, found *INCLUDE")
+    if keywords.count(b"NODE") > 1:
+        raise ValueError(
+            f"expected one part, with one *NODE, found {keywords.count(b'NODE')} of them"
+        )
+
+
+def _check_nastran(data: bytes) -> None:
+    begin = re.search(rb"^[ \t]*BEGIN BULK", data, re.MULTILINE)
+    if begin is None or re.search(rb"^ENDDATA", data[begin.end() :], re.MULTILINE) is None:
+        raise ValueError("expected BEGIN BULK and ENDDATA after it, found the end of the file")
+
+
+def _check_su2(data: bytes) -> int:
+    counts = re.findall(rb"^\s*(?:NELEM|MARKER_ELEMS)\s*=\s*([0-9]{1,18})\b", data, re.MULTILINE)
+    return sum(map(int, counts))
+
+
+def _format(
+    name: str,
+    suffixes: tuple[str, ...],
+    module: str,
+    mark: bytes,
+    shown: str,
+    check: Callable[[bytes], int | None] = _anything,
+) -> Format:
+    kind = _Kind(module, re.compile(mark, re.MULTILINE | re.IGNORECASE), shown, check)
+    return Format(
+        name=name,
+        suffixes=suffixes,
+        kind="mesh",
+        keeps="vertices, triangles; no volume cells",
+        matches=kind.matches,
+        read=kind.read,
+    )
+
+
+FORMATS: Final = (
+    _format("vtk", (".vtk",), "vtk", rb"\A# vtk DataFile", "'# vtk DataFile'", _check_vtk),
+    _format("vtu", (".vtu",), "vtu", rb"<VTKFile\s", "'<VTKFile'", _check_vtu),
+    _format("gmsh", (".msh",), "gmsh", rb"^\$MeshFormat", "'$MeshFormat'"),
+    _format("medit", (".mesh",), "medit", rb"^\s*MeshVersionFormatted", "'MeshVersionFormatted'"),
+    _format("abaqus", (".inp",), "abaqus", rb"^\*NODE\s*[,\r\n]", "'*NODE'", _check_abaqus),
+    _format(
+        "nastran",
+        (".bdf", ".nas", ".fem"),
+        "nastran",
+        rb"^[ \t]*BEGIN BULK",
+        "'BEGIN BULK'",
+        _check_nastran,
+    ),
+    _format("su2", (".su2",), "su2", rb"^\s*NDIME\s*=", "'NDIME='", _check_su2),
+)
