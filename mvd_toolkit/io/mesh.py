@@ -2,12 +2,13 @@
 
 Every reader checks the counts its file announces before it allocates, ends in a `Mesh` whose faces
 all point at vertices, or in an `InputError`, and prints nothing. None of this holds for the readers
-of meshio 5.3.5, which is why STL, PLY, OBJ and OFF have readers of their own; VTK, VTU, Gmsh,
-Abaqus, Medit, Nastran and SU2 files come in through meshio, guarded by `meshio_formats`. It gives an empty mesh for an empty or
-truncated STL file and none for an ASCII one that ends in a blank line, as trimesh's do; accepts OBJ
-indices that point at no vertex and misreads those that count backwards; misreads binary PLY faces
-that have colours, gives no faces for ``vertex_index``, and loops for ever without ``end_header``;
-knows neither polygons nor ModelNet's headers in OFF files; and exits the process on a bad one.
+of meshio 5.3.5. VTK, VTU, Gmsh, Abaqus, Medit, Nastran and SU2 files come in through them, guarded
+by `meshio_formats`. STL, PLY, OBJ and OFF have readers of their own here, as meshio's get ordinary
+files wrong: they give an empty mesh for an empty or truncated STL file and none for an ASCII one
+that ends in a blank line, as trimesh's do; accept OBJ indices that point at no vertex and misread
+those that count backwards; misread binary PLY faces that have colours, give no faces for
+``vertex_index``, and loop for ever without ``end_header``; know neither polygons nor ModelNet's
+headers in OFF files; and exit the process on a bad one.
 """
 
 from __future__ import annotations

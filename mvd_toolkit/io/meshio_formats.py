@@ -9,8 +9,8 @@ checked against the limits, and what the readers follow blindly is refused: othe
 Abaqus file (its vertices replace those of the first), VTK grids of a few bytes that become any
 number of cells. While it reads, whatever it raises, exiting included, is an `InputError`, and what
 it prints is kept: some of its warnings mean that a part of the file was left out, which is an error
-here. Afterwards, fewer cells than a VTK or SU2 file announces, none, some of a kind that is not read, and
-faces that point at no vertex are errors.
+here. Afterwards, fewer cells than a VTK or SU2 file announces, none, some of a kind that is not
+read, and faces that point at no vertex are errors.
 """
 
 from __future__ import annotations
@@ -145,8 +145,10 @@ def _call(module: str, path: Path) -> Any:
         cause = " ".join(f"{type(error).__name__} {error}".split())[:200]
         raise InputError(f"{path}: expected what {module} can read, found: {cause}") from error
     words = " ".join(said.getvalue().split())
-    if _LEFT_OUT.search(words):
-        raise InputError(f"{path}: expected what {module} reads whole, found: {words[:200]}")
+    left_out = _LEFT_OUT.search(words)
+    if left_out is not None:
+        found = words[left_out.start() :][:200]
+        raise InputError(f"{path}: expected what {module} reads whole, found: {found}")
     return mesh
 
 

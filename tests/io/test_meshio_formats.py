@@ -1,5 +1,7 @@
 """Meshes that come in through meshio; and meshio's own traps, which our readers do not have."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import meshio
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from mvd_toolkit import io
-from mvd_toolkit.errors import InputError
+from mvd_toolkit.errors import InputError, UnavailableError
 from mvd_toolkit.voxelize import voxelize
 
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 2) for z in (0, 3)], float)
@@ -139,3 +141,112 @@ def test_volumes_alone(tmp_path: Path, writer: str) -> None:
     path = write(tmp_path, writer, meshio.Mesh(CORNERS, {"tetra": [[0, 1, 2, 4], [7, 6, 5, 3]]}))
     with pytest.raises(InputError, match=r"expected surface cells .*, found tetra"):
         io.load_mesh(path)
+
+
+def test_quadratic_cells_and_polygons(tmp_path: Path) -> None:
+    points = np.array([[x, y, 0] for y in range(5) for x in range(5)], float)
+    cells = [
+        ("triangle6", [[0, 2, 10, 1, 6, 5]]),
+        ("quad8", [[10, 12, 22, 20, 11, 17, 21, 15]]),
+        ("polygon", [[12, 14, 24, 22, 17]]),
+    ]
+    meshio.write(tmp_path / "a.vtu", meshio.Mesh(points, cells))
+    mesh = io.load_mesh(tmp_path / "a.vtu")
+    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
+    areas = np.cross(b - a, c - a)[:, 2] / 2
+    assert areas.sum() == pytest.approx(2 + 4 + 4)
+    assert (areas[:10] > 0).all()
+    assert mesh.report.polygons == 3
+
+
+def change(path: Path, old: bytes, new: bytes) -> Path:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("writer", "old", "new", "message"),
+    [
+        ("vtk_ascii", b"UNSTRUCTURED_GRID", b"POLYDATA", "UNSTRUCTURED_GRID, found POLYDATA"),
+        ("vtk_ascii", b"DATASET", b"X", "UNSTRUCTURED_GRID, found none"),
+        ("vtu", b"<VTKFile", b"<!DOCTYPE a><VTKFile", "without a document type"),
+        ("vtu", b"UnstructuredGrid", b"PolyData", "found: ReadError Expected type Unstr"),
+        ("abaqus", b"*ELEMENT", b"*Include, input=b.inp\n*ELEMENT", r"found \*INCLUDE"),
+        ("abaqus", b"*ELEMENT", b"*Node\n1, 0, 0, 0\n*ELEMENT", r"one \*NODE, found 2"),
+        ("abaqus", b"1,1,2,4", b"1,1,2,99", "what meshio.abaqus can read, found: KeyError"),
+        ("nastran", b"ENDDATA", b"", "BEGIN BULK and ENDDATA after it"),
+        ("medit", b"1 2 4 1", b"1 2 99 1", "vertex numbers from 0 to 7, found 98"),
+        ("medit", b"1 2 4 1", b"0 2 4 1", "vertex numbers from 0 to 7, found -1"),
+        ("su2", b"5 0 1 3", b"5 0 1 8", "vertex numbers from 0 to 7, found 8"),
+        ("su2", b"NMARK= 1", b"NMARK= 2", "reads whole, found: expected 2 markers"),
+        ("su2", b"MARKER_ELEMS= 12", b"MARKER_ELEMS= 13", "expected 14 cells, found 13"),
+        ("gmsh_ascii", b"$EndElements", b"", "reads whole, found: not closed by"),
+    ],
+)
+def test_refused(
+    cube: Path, old: bytes, new: bytes, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    change(cube, old, new)
+    with pytest.raises(InputError, match=message) as error:
+        io.load_mesh(cube)
+    assert str(cube) in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("writer", ["medit"])
+def test_vertices_need_not_be_finite(cube: Path) -> None:
+    meshio.write(cube, meshio.Mesh(CORNERS + np.array([np.nan, 0, 0]), {"triangle": TRIANGLES}))
+    assert np.isnan(io.load_mesh(cube).vertices).any()
+
+
+@pytest.mark.parametrize("writer", ["vtk"])
+def test_without_meshio(cube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "meshio.vtk", None)
+    with pytest.raises(UnavailableError, match="pip install meshio"):
+        io.load_mesh(cube)
+
+
+def test_meshio_is_imported_when_it_is_needed() -> None:
+    code = "import sys, mvd_toolkit.io as io; io.FORMATS; sys.exit('meshio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestTrapsOfMeshio:
+    """What meshio itself does with files that our own readers refuse: why there are own ones."""
+
+    def test_an_empty_stl_is_an_empty_mesh(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.stl"
+        path.write_bytes(bytes(84))
+        assert sum(len(block.data) for block in meshio.read(path).cells) == 0
+        with pytest.raises(InputError, match="expected triangles, found none"):
+            io.load_mesh(path)
+
+    def test_obj_indices_may_point_at_no_vertex(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.obj"
+        path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n")
+        assert meshio.read(path).cells[0].data.tolist() == [[0, 1, 8]]
+        with pytest.raises(InputError, match="from 0 to 2, found 8"):
+            io.load_mesh(path)
+
+    def test_a_bad_off_ends_the_process(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "a.off"
+        path.write_text("OFFX\n1 2 3\n")
+        with pytest.raises(SystemExit):
+            meshio.read(path)
+        assert capfd.readouterr() != ("", "")
+        with pytest.raises(InputError, match="expected 'OFF'"):
+            io.load_mesh(path)
+        assert capfd.readouterr() == ("", "")
+
+    def test_a_ply_without_end_header_is_read_for_ever(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.ply"
+        path.write_text("ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\n")
+        code = f"import meshio; meshio.read({str(path)!r})"
+        with pytest.raises(subprocess.TimeoutExpired):
+            subprocess.run([sys.executable, "-c", code], check=False, timeout=3)
+        with pytest.raises(InputError, match="expected 'end_header'"):
+            io.load_mesh(path)
