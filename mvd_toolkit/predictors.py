@@ -67,7 +67,7 @@ class ViewConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     symmetries: int = 2
-    quantile: float = 0.35
+    quantile: float = 0.37
 
     def __post_init__(self) -> None:
         if self.symmetries not in range(1, len(IMAGE_SYMMETRIES) + 1):

@@ -381,14 +381,14 @@ def _finish(run: _Run) -> TrainResult:
 
 
 def _fusion(kind: str, scale: int) -> Fusion:
-    """The paper smooths; a quantile of a distribution is sharp already and only loses by it.
+    """How predictions of this kind are fused; measured in docs/experiments.md.
 
-    View predictors lean on the depths, which tell background too, and let silhouettes have a say
-    where they are sure: measured in docs/experiments.md.
+    The paper's depths are means and want smoothing; view predictors tell a quantile of a
+    distribution in which background counts, so silhouettes only have a say where they are sure.
     """
     if kind == "paper":
         return Fusion(smooth_threshold=1.5 * scale)
-    return Fusion(silhouette_threshold=0.3)
+    return Fusion(silhouette_threshold=0.4, smooth_threshold=3 / 8 * scale, structure_votes=1)
 
 
 def _about(run: _Run) -> dict[str, Any]:
