@@ -73,11 +73,11 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def run_console(text: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Run each ``$ [NAME=VALUE] mvd …`` line; all must end well."""
-    for line in text.splitlines():
-        if not line.startswith("$ "):
-            continue
+    for line in (line for line in text.splitlines() if line.startswith("$ ")):
         words = shlex.split(line[2:])
-        program = words.index("mvd")
+        program = next(i for i, word in enumerate(words) if "=" not in word)
+        if words[program] != "mvd":
+            continue
         with monkeypatch.context() as patch:
             for setting in words[:program]:
                 patch.setenv(*setting.split("=", 1))
