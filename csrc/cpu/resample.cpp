@@ -196,9 +196,7 @@ void upsample_nearest(const Word* packed, Word* upsampled, GridShape shape, std:
             const std::int64_t y = line % shape.y, x = line / shape.y;  // x counts over the batch
             Word* first = upsampled + (x * factor * fine.y + y * factor) * fine_w;
             std::fill(first, first + fine_w, Word{0});
-            for_each_run(packed + line * w, w, [&](std::int64_t from, std::int64_t to) {
-                set_range(first, from * factor, to * factor);
-            });
+            upsample_line(packed + line * w, w, factor, first);
             for (std::int64_t i = 0; i < factor; ++i) {
                 for (std::int64_t j = i == 0 ? 1 : 0; j < factor; ++j) {
                     std::copy_n(first, fine_w, first + (i * fine.y + j) * fine_w);

@@ -52,11 +52,4 @@ inline V outvoted(BackgroundVotes<V> a, BackgroundVotes<V> b) {
     return V{};
 }
 
-// Nearest upsampling of one line: coarse (w) to fine (W), which is empty before.
-inline void upsample_line(const Word* coarse, std::int64_t words, std::int64_t scale, Word* fine) {
-    for_each_run(coarse, words, [&](std::int64_t begin, std::int64_t end) {
-        set_range(fine, begin * scale, end * scale);
-    });
-}
-
 }  // namespace mvd

@@ -93,6 +93,13 @@ inline void for_each_run(const Word* line, std::int64_t words, const Visit& visi
     if (open) visit(begin, words * kWordBits);
 }
 
+// Nearest upsampling of one line: coarse (w) to fine (W), which is empty before.
+inline void upsample_line(const Word* coarse, std::int64_t words, std::int64_t scale, Word* fine) {
+    for_each_run(coarse, words, [&](std::int64_t begin, std::int64_t end) {
+        set_range(fine, begin * scale, end * scale);
+    });
+}
+
 // 64 bytes, any non-zero one occupied, as a word.
 inline Word pack_word(const std::uint8_t* bytes) {
     Word word = 0;
