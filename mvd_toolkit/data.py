@@ -27,13 +27,13 @@ from mvd_toolkit.pairs import (
     StoredPair,
     check_fractions,
     pair_file_name,
-    pair_of,
     read_description,
     read_pair,
     split_of,
     write_description,
     write_pair,
 )
+from mvd_toolkit.voxelize import pair_of
 
 __all__ = [
     "ConvertReport",

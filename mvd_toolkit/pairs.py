@@ -36,7 +36,7 @@ from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.io import npy
 from mvd_toolkit.io.atomic import atomic
-from mvd_toolkit.voxelize import Pair, SurfaceReport
+from mvd_toolkit.voxelize import Pair
 
 SCHEMA: Final = "mvd.dataset/1"
 SPLITS: Final = ("train", "val", "test")
@@ -115,23 +115,6 @@ def check_fractions(fractions: Sequence[float]) -> None:
         raise UsageError(
             f"split: expected three shares of train, val and test that sum to 1, found {fractions}"
         )
-
-
-def pair_of(high: VoxelGrid, scale: int, *, threads: int = 0) -> Pair:
-    """A pair of a fine grid that is there already, in place of a mesh.
-
-    Args:
-        high: (s*N, s*N, s*N); its hull is taken.
-        scale: s.
-        threads: for the core.
-    """
-    hull = ops.hull(high, threads=threads)
-    low, half, centre = (
-        ops.hull(ops.pool(hull, scale, rule, threads=threads), threads=threads)
-        for rule in LOW_RULES
-    )
-    odms = ops.extract_odms(hull, threads=threads)
-    return Pair(hull, low, half, centre, odms, SurfaceReport(0, 0, 0))
 
 
 def write_pair(

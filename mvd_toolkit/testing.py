@@ -111,7 +111,8 @@ def make_tiny_dataset(
     Returns:
         The directory.
     """
-    from mvd_toolkit.pairs import pair_of, write_description, write_pair
+    from mvd_toolkit.pairs import write_description, write_pair
+    from mvd_toolkit.voxelize import pair_of
 
     if count < 2:
         raise ValueError(f"count: expected at least 2, found {count}")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import _core, ops
+from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import Vector, VoxelGrid
 
@@ -146,14 +147,32 @@ def make_pair(
     """
     if low < 1 or scale < 1:
         raise UsageError(f"pair: expected low and scale of at least 1, found {low} and {scale}")
-    made = voxelize(vertices, faces, low * scale, margin=margin, threads=threads)
-    high = made.grid
-    any_, half, centre = (
-        ops.hull(ops.pool(high, scale, rule, threads=threads), threads=threads)
-        for rule in ("any", "half", "centre")
+    made = voxelize(vertices, faces, low * scale, fill="none", margin=margin, threads=threads)
+    return pair_of(made.grid, scale, report=made.report, threads=threads)
+
+
+def pair_of(
+    high: VoxelGrid,
+    scale: int,
+    *,
+    report: SurfaceReport = SurfaceReport(0, 0, 0),
+    threads: int = 0,
+) -> Pair:
+    """The pair of a fine grid, pooled under each low rule.
+
+    Args:
+        high: (s*N, s*N, s*N); its hull is taken.
+        scale: s, fine voxels along the edge of a coarse one.
+        report: on the mesh that ``high`` was made from, if it was.
+        threads: how many to use, 0 for one a core.
+    """
+    hull = ops.hull(high, threads=threads)
+    low, half, centre = (
+        ops.hull(ops.pool(hull, scale, rule, threads=threads), threads=threads)
+        for rule in LOW_RULES
     )
-    odms = ops.extract_odms(high, threads=threads)
-    return Pair(high, any_, half, centre, odms, made.report)
+    odms = ops.extract_odms(hull, threads=threads)
+    return Pair(hull, low, half, centre, odms, report)
 
 
 def _check_mesh(

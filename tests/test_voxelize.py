@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mvd_toolkit import _core, reference
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.voxelize import make_pair, voxelize
+from mvd_toolkit.voxelize import make_pair, pair_of, voxelize
 
 TRIANGLE = np.array([[0, 1, 2]])
 
@@ -325,3 +325,19 @@ def test_pair_is_one_shape_under_every_rule():
 def test_pair_sizes_that_make_no_sense(sizes):
     with pytest.raises(UsageError, match="expected low and scale of at least 1"):
         make_pair(CUBE_VERTICES, CUBE_FACES, **sizes)
+
+
+def test_a_pair_of_a_mesh_is_the_pair_of_its_surface() -> None:
+    vertices, faces = (
+        [[0, 0, 0], [3, 0, 0], [0, 2, 0], [0, 0, 1]],
+        [[0, 1, 2], [0, 1, 3], [1, 2, 3]],
+    )
+    surface = voxelize(vertices, faces, 16, fill="none")
+    by_mesh, by_grid = make_pair(vertices, faces, 4, 4), pair_of(surface.grid, 4)
+    for name in ("high", "low", "low_half", "low_centre"):
+        one, other = getattr(by_mesh, name), getattr(by_grid, name)
+        assert one.count() > 0
+        assert (one.dense() == other.dense()).all()
+        assert (one.origin, one.spacing) == (other.origin, other.spacing)
+    assert (by_mesh.odms == by_grid.odms).all()
+    assert by_mesh.report == surface.report
