@@ -31,7 +31,8 @@ import torch
 from mvd_toolkit import ops, plugins
 from mvd_toolkit.batches import Batch, Batches
 from mvd_toolkit.conventions import LOW_RULES
-from mvd_toolkit.errors import MVDError, UnavailableError, UsageError
+from mvd_toolkit.device import usable_device
+from mvd_toolkit.errors import MVDError, UsageError
 from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import ROLES, ExternalPredictor, Model, Predictor, predictor_class
 from mvd_toolkit.model_config import Fusion
@@ -152,7 +153,7 @@ def train(
     """
     directory = RunDirectory(run)
     settings = _settings(directory, settings, options, resume)
-    parts = _prepare(Path(dataset), directory, low, high, settings, _device(device))
+    parts = _prepare(Path(dataset), directory, low, high, settings, usable_device(device))
     _restore(parts)
     log = Log(directory.path / "metrics.jsonl", parts.progress.step, report)
     with _Signals() as stop:
@@ -265,16 +266,6 @@ def _settings(
     if recipe is None:
         raise UsageError(f"resume: {run.path / 'run.json'} is not there")
     return Settings.from_dict(recipe["settings"])
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UnavailableError(f"device {str(device)!r} cannot be used: {reason}") from error
-    return chosen
 
 
 def _prepare(

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from mvd_toolkit import ops
 from mvd_toolkit.conventions import FACE_COUNT
-from mvd_toolkit.errors import InputError, UnavailableError, UsageError
+from mvd_toolkit.device import usable_device
+from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.low_rule import RuleGuess, guess_low_rule
 from mvd_toolkit.voxelize import Fill
@@ -67,7 +68,7 @@ class Upscaler:
     def __init__(self, model: Model, device: str | torch.device = "cpu") -> None:
         import torch
 
-        self.device = _usable_device(device)
+        self.device = usable_device(device)
         self.model = model.to(self.device)
         for predictor in (model.silhouette, model.depth):
             if isinstance(predictor, torch.nn.Module):
@@ -314,20 +315,6 @@ def _empty(grid: VoxelGrid, scale: int) -> VoxelGrid:
 
 def _size(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
-
-
-def _usable_device(device: str | torch.device) -> torch.device:
-    import torch
-
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnavailableError(
-            f"device {str(device)!r} cannot be used: {first_line}; `mvd doctor` says what is here"
-        ) from error
-    return chosen
 
 
 @contextlib.contextmanager

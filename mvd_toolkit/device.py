@@ -1,0 +1,29 @@
+"""Where networks run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mvd_toolkit.errors import UnavailableError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device of this name, once a tensor could be made on it.
+
+    Raises:
+        UnavailableError: torch knows no such device, or it is not there.
+    """
+    import torch
+
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnavailableError(
+            f"device {str(device)!r} cannot be used: {reason}; `mvd doctor` says what is here"
+        ) from error
+    return chosen
