@@ -60,8 +60,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--model", default=None, help="model directory; the default one if left out"
     )
-    parser.add_argument("--sigma", type=float, default=3.0, help="of the Gaussian, fine voxels")
-    parser.add_argument("--threshold", type=float, default=0.8, help="of the Gaussian")
+    parser.add_argument("--sigma", type=float, default=2.5, help="of the Gaussian, fine voxels")
+    parser.add_argument("--threshold", type=float, default=0.87, help="of the Gaussian")
     parser.add_argument("--ablations", action="store_true", help="silhouette only, votes, …")
     parser.add_argument("--tune", action="store_true", help="find the best Gaussian instead")
     parser.add_argument("--sample", type=int, help="so many meshes, drawn with a fixed seed")

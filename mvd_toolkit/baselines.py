@@ -22,7 +22,7 @@ def nearest(low: VoxelGrid, scale: int) -> VoxelGrid:
     return ops.upsample_nearest(low, scale)
 
 
-def gaussian(low: VoxelGrid, scale: int, sigma: float = 3.5, threshold: float = 0.84) -> VoxelGrid:
+def gaussian(low: VoxelGrid, scale: int, sigma: float = 2.5, threshold: float = 0.87) -> VoxelGrid:
     """Nearest, blurred, cut: the classical way to round a staircase off.
 
     The nearest-upsampled grid, blurred by a Gaussian that sees zeros outside the grid; a fine
