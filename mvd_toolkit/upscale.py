@@ -158,7 +158,7 @@ class Upscaler:
             notes: tuple[str, ...] = ("the grid is empty, and so is the result",)
         else:
             fine = self._upscale(low, rule.rule, threads, clock)
-            notes = ()
+            notes = () if fine.count() else ("nothing is left of the shape: it is too small",)
         with clock("pool", 0.95):
             factor = self.scale * edge // target if edge else 1
             if factor > 1:

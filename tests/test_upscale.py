@@ -143,6 +143,12 @@ def test_empty_grid_gives_an_empty_one_and_says_so() -> None:
     assert up.model.silhouette.asked == []
 
 
+def test_a_shape_of_which_nothing_is_left_is_told() -> None:
+    result = upscaler(silhouette=lambda low, rule: maps(low, 0.0)).detailed(ball(16, 5.0))
+    assert result.grid.count() == 0
+    assert result.notes == ("nothing is left of the shape: it is too small",)
+
+
 def test_smaller_size_is_pooled_from_the_models_own() -> None:
     high = ball(128, 50.3)
     low = ops.pool(high, SCALE, "any")
