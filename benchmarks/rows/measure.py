@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -136,9 +137,7 @@ def medians(
     """The median seconds of each function, called by turns until the time is used up."""
     times: list[list[float]] = [[] for _ in functions]
     end = time.perf_counter() + settings.seconds
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with _collecting_only_between() as collect:
         while len(times[0]) < ROUNDS[0] or (
             len(times[0]) < ROUNDS[1] and time.perf_counter() < end
         ):
@@ -146,10 +145,21 @@ def medians(
                 start = clock()
                 function()
                 seconds.append(clock() - start)
-    finally:
-        if collecting:
-            gc.enable()
+                collect()  # some peers leave grids in cycles: the next call may have their memory
     return [statistics.median(seconds) for seconds in times]
+
+
+@contextlib.contextmanager
+def _collecting_only_between() -> Iterator[Callable[[], int]]:
+    """Turns the garbage collector off and gives the call that runs it on what is new."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield gc.collect
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def compare(
