@@ -10,3 +10,7 @@ settings.register_profile(
     "thorough", max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("MVD_HYPOTHESIS", "fast"))
+
+# The tests are run from a checkout, whose mvd_toolkit/ has no built extension: programs they start
+# must import the installed package, not what lies in the current folder.
+os.environ["PYTHONSAFEPATH"] = "1"
