@@ -1,325 +1,241 @@
-"""From a folder of meshes to a dataset of pairs: several processes, resumable, failures listed.
+"""A dataset of pairs: what networks learn from, in folders by split.
 
-Each mesh is an item of its own. A finished item is a file under its final name, so that the same
-command after a kill at any moment does what is missing and nothing twice. An item's id is its
-file's stem and the hash of its content: the same mesh keeps its id wherever it is moved.
+::
+
+    DATASET/
+      dataset.json                     what the pairs are, how they were split, how many there are
+      train/ val/ test/
+        <id>_<low>_<high>.npz          a pair each: see `pair_file`
+
+No torch here: converting loads none.
 """
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
-import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final
 
-from mvd_toolkit.errors import InputError, MVDError, UsageError
-from mvd_toolkit.pairs import (
-    DEFAULT_FRACTIONS,
-    SPLITS,
-    PairDataset,
-    StoredPair,
-    check_fractions,
-    pair_file_name,
-    read_description,
-    read_pair,
-    split_of,
-    write_description,
-    write_pair,
-)
-from mvd_toolkit.voxelize import pair_of
+import numpy as np
 
-__all__ = [
-    "ConvertReport",
-    "ItemOutcome",
-    "PairDataset",
-    "StoredPair",
-    "convert_pairs",
-    "pair_of",
-    "read_description",
-    "read_pair",
-    "split_of",
-    "write_description",
-    "write_pair",
-]
+from mvd_toolkit import __version__, ops
+from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES
+from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.grid import VoxelGrid, words_per_line
+from mvd_toolkit.io.atomic import atomic
+from mvd_toolkit.pair_file import pair_file_name, read_pair
 
-_ID_LENGTH = 80
+SCHEMA: Final = "mvd.dataset/1"
+SPLITS: Final = ("train", "val", "test")
+DEFAULT_FRACTIONS: Final = (0.8, 0.1, 0.1)
 
 
-@dataclass(frozen=True)
-class ItemOutcome:
-    """How one mesh ended.
+def split_of(low: VoxelGrid, fractions: Sequence[float] = DEFAULT_FRACTIONS) -> str:
+    """The split a pair belongs to: a function of its low grid alone.
 
-    Attributes:
-        source: the mesh.
-        status: "made"; "skipped", it was there already; "duplicate", another mesh of the same
-            name has the same content; "failed".
-        error: why it failed.
-    """
-
-    source: Path
-    status: Literal["made", "skipped", "duplicate", "failed"]
-    error: str = ""
-
-
-@dataclass
-class ConvertReport:
-    """What `convert_pairs` did.
-
-    Attributes:
-        dataset: the directory.
-        outcomes: one a mesh, in the order they ended.
-        counts: pairs in the dataset now, by split.
-    """
-
-    dataset: Path
-    outcomes: list[ItemOutcome] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def with_status(self, status: str) -> list[ItemOutcome]:
-        """The outcomes of that status."""
-        return [outcome for outcome in self.outcomes if outcome.status == status]
-
-
-@dataclass(frozen=True)
-class _Item:
-    """What a worker needs to make one pair."""
-
-    source: Path
-    name: str
-    sha256: str
-    dataset: Path
-    low: int
-    high: int
-    fractions: tuple[float, ...]
-    split: str | None
-
-
-def convert_pairs(
-    meshes: str | Path | Iterable[str | Path],
-    out: str | Path,
-    *,
-    low: int = 32,
-    high: int = 256,
-    split: Sequence[float] = DEFAULT_FRACTIONS,
-    workers: int | None = None,
-    on_item: Callable[[ItemOutcome, int, int], None] | None = None,
-) -> ConvertReport:
-    """Make a dataset of pairs from meshes.
+    The SHA-256 of the low grid's shape and packed words, read as a fraction, falls into train, val
+    or test. Adding shapes moves none, and shapes with the same low grid stay together.
 
     Args:
-        meshes: a folder, searched below for every format that is read, or the files.
-        out: the dataset's directory; one that is there is completed.
-        low: edge of the low grids, voxels.
-        high: edge of the fine grids, a multiple of ``low``.
-        split: shares of train, val and test; see `split_of`.
-        workers: processes; 0 or None: one a core; 1: this one.
-        on_item: told each outcome, how many are done and how many there are.
-
-    Returns:
-        What became of each mesh; a failure is listed and never stops the rest.
+        low: the *any*-pooled low grid.
+        fractions: shares of train, val and test; they sum to 1.
 
     Raises:
-        UsageError: the edges or shares make no sense, or the dataset has other shares.
-        InputError: there is no mesh.
+        UsageError: the fractions are no shares.
     """
-    out = Path(out)
-    check_fractions(split)
-    if low < 1 or high % low or not low < high <= 2048:
+    check_fractions(fractions)
+    digest = hashlib.sha256(np.asarray(low.shape, "<i8").tobytes())
+    digest.update(np.ascontiguousarray(low.packed, "<u8").tobytes())
+    place = int.from_bytes(digest.digest()[:8], "big") / 2**64
+    if place < fractions[0]:
+        return "train"
+    return "val" if place < fractions[0] + fractions[1] else "test"
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Check that three numbers are shares of train, val and test.
+
+    Raises:
+        UsageError: they are not three, negative, or do not sum to 1.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise UsageError(
-            f"pairs {low}:{high}: expected a low edge of at least 1 and a high one that is a "
-            "multiple of it, at most 2048"
+            f"split: expected three shares of train, val and test that sum to 1, found {fractions}"
         )
-    _check_dataset(out, split)
-    sources = _sources(meshes)
-    report = ConvertReport(out)
-
-    def done(outcome: ItemOutcome) -> None:
-        report.outcomes.append(outcome)
-        if on_item:
-            on_item(outcome, len(report.outcomes), len(sources))
-
-    write_description(out, low, high, fractions=split)
-    items = list(_unfinished(sources, out, low, high, tuple(split), done))
-    count = _worker_count(workers, len(items))
-    for outcome in map(_convert, items) if count == 1 else _convert_in_processes(items, count):
-        done(outcome)
-    failures = [
-        {"source": str(outcome.source), "error": outcome.error}
-        for outcome in report.with_status("failed")
-    ]
-    description = write_description(out, low, high, fractions=split, failures=failures)
-    report.counts = dict(description["counts"][f"{low}:{high}"])
-    return report
 
 
-def _sources(meshes: str | Path | Iterable[str | Path]) -> list[Path]:
-    if not isinstance(meshes, (str, Path)):
-        return [Path(mesh) for mesh in meshes]
-    folder = Path(meshes)
-    if not folder.is_dir():
-        return [folder]
-    suffixes = _mesh_suffixes()
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-    if not found:
-        raise InputError(f"{folder}: expected meshes ({', '.join(sorted(suffixes))}), found none")
-    return found
+def pair_files(dataset: str | Path, split: str, low: int, high: int) -> list[Path]:
+    """The pairs of a split at these edges, sorted by id."""
+    return sorted((Path(dataset) / split).glob(pair_file_name("*", low, high)))
 
 
-def _mesh_suffixes() -> set[str]:
-    from mvd_toolkit import io
-
-    return {
-        suffix
-        for form in io.FORMATS
-        if form.kind == "mesh" and form.reads
-        for suffix in form.suffixes
-    }
-
-
-def _check_dataset(out: Path, split: Sequence[float]) -> None:
-    """Refuse to go on with a dataset that was split otherwise: pairs would be in wrong splits."""
-    if not (out / "dataset.json").exists():
-        return
-    before = read_description(out)["split"]
-    if list(before) != list(split):
-        raise UsageError(f"{out}: was split {before}, expected the same, found {list(split)}")
-
-
-def _unfinished(
-    sources: Sequence[Path],
-    out: Path,
+def write_description(
+    dataset: str | Path,
     low: int,
     high: int,
-    fractions: tuple[float, ...],
-    done: Callable[[ItemOutcome], None],
-) -> Iterator[_Item]:
-    """The items to make; the others are told to ``done``."""
-    taken: set[str] = set()
-    splits = _known_splits(out)
-    for source in sources:
-        try:
-            sha256 = _file_hash(source)
-        except OSError as error:
-            done(ItemOutcome(source, "failed", f"{source}: {error.strerror}"))
-            continue
-        name = item_id(source, sha256)
-        file_name = pair_file_name(name, low, high)
-        if name in taken:
-            done(ItemOutcome(source, "duplicate"))
-        elif any((out / part / file_name).exists() for part in SPLITS):
-            done(ItemOutcome(source, "skipped"))
-        else:
-            yield _Item(source, name, sha256, out, low, high, fractions, splits.get(name))
-        taken.add(name)
+    *,
+    fractions: Sequence[float] = DEFAULT_FRACTIONS,
+    failures: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """Write dataset.json: what the pairs are, and how many there are now.
 
+    Args:
+        dataset: its directory.
+        low: edge of the low grids.
+        high: edge of the fine grids.
+        fractions: see `split_of`.
+        failures: what could not be converted, ``{"source": …, "error": …}`` each.
 
-def _known_splits(out: Path) -> dict[str, str]:
-    """The split of every shape that is there at some edge: at another it goes to the same."""
-    return {
-        path.stem.rsplit("_", 2)[0]: part for part in SPLITS for path in (out / part).glob("*.npz")
-    }
-
-
-def item_id(source: Path, sha256: str) -> str:
-    """The id of a mesh: its stem, made safe for any file system, and eight digits of its hash."""
-    stem = re.sub(r"[^A-Za-z0-9.-]+", "-", source.stem).strip("-.") or "mesh"
-    return f"{stem[:_ID_LENGTH]}-{sha256[:8]}"
-
-
-def _file_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _worker_count(workers: int | None, items: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(workers or cores or 1, items))
-
-
-def _convert(item: _Item) -> ItemOutcome:
-    """Make one pair, in whatever process; never raises for what the mesh does."""
-    from mvd_toolkit import io
-    from mvd_toolkit.voxelize import make_pair
-
-    try:
-        mesh = io.load_mesh(item.source)
-        pair = make_pair(mesh.vertices, mesh.faces, item.low, item.high // item.low, threads=1)
-        write_pair(
-            item.dataset,
-            item.name,
-            pair,
-            split=item.split,
-            fractions=item.fractions,
-            source_sha256=item.sha256,
-        )
-    except MVDError as error:
-        return ItemOutcome(item.source, "failed", str(error))
-    except (MemoryError, RecursionError) as error:
-        return ItemOutcome(item.source, "failed", f"{item.source}: {type(error).__name__}")
-    return ItemOutcome(item.source, "made")
-
-
-def _convert_in_processes(items: Sequence[_Item], workers: int) -> Iterator[ItemOutcome]:
-    """Make pairs in ``workers`` processes; yields outcomes as they end.
-
-    A mesh that kills its process (out of memory, a crash in a parser) breaks the pool and all that
-    is in flight: those few are made again one by one, so that only the culprit fails.
+    Returns:
+        What was written. Edges that were described before stay described.
     """
-    waiting = list(reversed(items))
-    while waiting:
-        suspects: list[_Item] = []
-        with _pool(workers) as pool:
-            flying: dict[Future[ItemOutcome], _Item] = {}
-            while (waiting or flying) and not suspects:
-                while waiting and len(flying) < 2 * workers and not suspects:
-                    item = waiting.pop()
-                    try:
-                        flying[pool.submit(_convert, item)] = item
-                    except BrokenProcessPool:
-                        suspects.append(item)
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    item = flying.pop(future)
-                    try:
-                        yield future.result()
-                    except BrokenProcessPool:
-                        suspects.append(item)
-            suspects += flying.values()
-        for item in suspects:
-            yield _convert_alone(item)
+    dataset = Path(dataset)
+    dataset.mkdir(parents=True, exist_ok=True)
+    before = read_description(dataset) if (dataset / "dataset.json").exists() else {}
+    edges = sorted({(low, high), *(tuple(pair) for pair in before.get("pairs", []))})
+    description = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "pairs": [list(pair) for pair in edges],
+        "rules": list(LOW_RULES),
+        "split": list(fractions),
+        "conventions": {
+            "faces": list(FACES),
+            "background": "the fine edge",
+            "high": "hull of the surface voxels, longest side of the mesh inside a margin of 1",
+            "low": "pooled by the rule, then hull",
+            "packing": "64 voxels of z a word, little bit order",
+        },
+        "counts": {
+            f"{a}:{b}": {split: len(pair_files(dataset, split, a, b)) for split in SPLITS}
+            for a, b in edges
+        },
+        "failures": list(failures),
+    }
+    with atomic(dataset / "dataset.json", overwrite=True) as file:
+        file.write((json.dumps(description, indent=1) + "\n").encode())
+    return description
 
 
-def _convert_alone(item: _Item) -> ItemOutcome:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(_convert, item).result()
-        except BrokenProcessPool:
-            return ItemOutcome(
-                item.source, "failed", f"{item.source}: its process died (a crash, or no memory)"
+def read_description(dataset: str | Path) -> dict[str, Any]:
+    """The content of dataset.json.
+
+    Raises:
+        InputError: it is missing or no description of pairs.
+    """
+    path = Path(dataset) / "dataset.json"
+    try:
+        description = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; `mvd convert MESHES -o DATASET --pairs 32:256` makes one"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON: {error}") from error
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        raise InputError(f"{path}: expected schema {SCHEMA!r}")
+    return description
+
+
+class PairDataset:
+    """The pairs of one split, all in memory: 0.8 MB each at 256³.
+
+    Attributes:
+        directory: the dataset.
+        split: train, val or test.
+        low: edge of the low grids, N.
+        high: edge of the fine grids, sN.
+        ids: the pairs' ids, sorted.
+        odms: (n, 6, sN, sN) uint16.
+        lows: low rule -> (n, N, N, W) uint64, packed.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        split: str,
+        low: int | None = None,
+        high: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Load a split.
+
+        Args:
+            directory: the dataset.
+            split: train, val or test.
+            low: edge of the low grids; needed when the dataset has several.
+            high: edge of the fine grids; the same.
+            limit: keep this many at most, evenly spread over the sorted ids.
+
+        Raises:
+            InputError: there is no such dataset, or a pair is malformed.
+            UsageError: the edges are not told and not unique, or there are none such.
+        """
+        self.directory = Path(directory)
+        self.split = split
+        self.low, self.high = self._edges(low, high)
+        files = pair_files(self.directory, split, self.low, self.high)
+        if limit is not None and len(files) > limit:
+            files = [files[i * len(files) // limit] for i in range(limit)]
+        ending = pair_file_name("", self.low, self.high)
+        self.ids = [path.name.removesuffix(ending) for path in files]
+        words = words_per_line(self.low)
+        self.odms = np.empty((len(files), FACE_COUNT, self.high, self.high), np.uint16)
+        self.lows = {
+            rule: np.empty((len(files), self.low, self.low, words), np.uint64) for rule in LOW_RULES
+        }
+        for index, path in enumerate(files):
+            self._load(index, path)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def scale(self) -> int:
+        """Fine edge / low edge."""
+        return self.high // self.low
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids and low grids: another one, another dataset."""
+        digest = hashlib.sha256(json.dumps([self.low, self.high, self.ids]).encode())
+        for rule in LOW_RULES:
+            digest.update(self.lows[rule].tobytes())
+        return digest.hexdigest()
+
+    def low_grid(self, index: int, rule: str = "any") -> VoxelGrid:
+        """The low grid of a pair, in units of fine voxels."""
+        edge = (self.low,) * 3
+        return VoxelGrid(self.lows[rule][index], edge, spacing=(float(self.scale),) * 3)
+
+    def high_grid(self, index: int) -> VoxelGrid:
+        """The fine grid of a pair: the hull that its ODMs tell."""
+        empty = np.zeros((self.high, self.high, words_per_line(self.high)), np.uint64)
+        like = VoxelGrid(empty, (self.high,) * 3)
+        grid = ops.project_odms(self.odms[index], votes=1, like=like)
+        assert isinstance(grid, VoxelGrid)
+        return grid
+
+    def _edges(self, low: int | None, high: int | None) -> tuple[int, int]:
+        known = [tuple(pair) for pair in read_description(self.directory)["pairs"]]
+        fitting = [(a, b) for a, b in known if low in (None, a) and high in (None, b)]
+        if len(fitting) != 1:
+            listed = ", ".join(f"{a}:{b}" for a, b in known)
+            raise UsageError(
+                f"{self.directory}: expected the edges of one kind of pair, "
+                f"found {low or '?'}:{high or '?'}; the dataset has {listed}"
             )
+        return fitting[0]
 
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent is killed: it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    def _load(self, index: int, path: Path) -> None:
+        pair = read_pair(path)
+        if pair.edge != self.low or pair.odms.shape[-1] != self.high:
+            raise InputError(
+                f"{path}: expected edges {self.low}:{self.high} as the name says, "
+                f"found {pair.edge}:{pair.odms.shape[-1]}"
+            )
+        self.odms[index] = pair.odms
+        for rule, packed in pair.lows.items():
+            self.lows[rule][index] = packed

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import torch
 
-from mvd_toolkit.batches import Batch
 from mvd_toolkit.model import Predictor
 from mvd_toolkit.specs import Role
+from mvd_toolkit.training_batches import Batch
 from mvd_toolkit.training_settings import Settings
 
 

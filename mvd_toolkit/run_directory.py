@@ -11,9 +11,9 @@ from typing import Any, Final
 import torch
 
 from mvd_toolkit import __version__
+from mvd_toolkit.data import PairDataset
 from mvd_toolkit.errors import InputError, OutputExistsError
 from mvd_toolkit.io.atomic import atomic
-from mvd_toolkit.pairs import PairDataset
 from mvd_toolkit.training_settings import Settings
 
 SCHEMA: Final = "mvd.run/1"

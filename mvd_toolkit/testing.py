@@ -111,7 +111,8 @@ def make_tiny_dataset(
     Returns:
         The directory.
     """
-    from mvd_toolkit.pairs import write_description, write_pair
+    from mvd_toolkit.data import write_description
+    from mvd_toolkit.pair_file import write_pair
     from mvd_toolkit.voxelize import pair_of
 
     if count < 2:
@@ -120,7 +121,7 @@ def make_tiny_dataset(
     pairs = [pair_of(_random_solid(generator, low * scale), scale) for _ in range(count)]
     splits = ["val", *["train"] * (count - 1)]
     for index, (pair, split) in enumerate(zip(pairs, splits, strict=True)):
-        write_pair(directory, f"solid-{index:03d}", pair, split=split)
+        write_pair(Path(directory) / split, f"solid-{index:03d}", pair)
     write_description(directory, low, low * scale)
     return Path(directory)
 

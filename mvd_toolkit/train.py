@@ -29,16 +29,16 @@ import numpy as np
 import torch
 
 from mvd_toolkit import ops, plugins
-from mvd_toolkit.batches import Batch, Batches
 from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.data import PairDataset
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import MVDError, UsageError
 from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import ROLES, ExternalPredictor, Model, Predictor, predictor_class
 from mvd_toolkit.model_config import Fusion
-from mvd_toolkit.pairs import PairDataset
 from mvd_toolkit.run_directory import Log, Report, RunDirectory
 from mvd_toolkit.specs import Role
+from mvd_toolkit.training_batches import Batch, Batches
 from mvd_toolkit.training_settings import Settings, is_backbone, make_settings
 from mvd_toolkit.upscale import Upscaler
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mvd_toolkit import plugins
-from mvd_toolkit.pairs import PairDataset
+from mvd_toolkit.data import PairDataset
 from mvd_toolkit.specs import BackboneSpec, PredictorSpec
 from mvd_toolkit.testing import check_backbone, check_predictor, make_tiny_dataset
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from mvd_toolkit import plugins
-from mvd_toolkit.batches import Batch
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
 from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import Model
 from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.train import TrainingStopped, train
+from mvd_toolkit.training_batches import Batch
 from mvd_toolkit.training_settings import PRESETS, Settings, make_settings
 
 DEFAULT = {

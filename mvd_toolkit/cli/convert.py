@@ -21,7 +21,7 @@ from mvd_toolkit.cli._options import (
 
 if TYPE_CHECKING:
     from mvd_toolkit.cli._output import Output
-    from mvd_toolkit.data import ItemOutcome
+    from mvd_toolkit.convert_dataset import ItemOutcome
 
 
 def convert(
@@ -86,7 +86,7 @@ def _dataset(
 ) -> None:
     from mvd_toolkit import batch
     from mvd_toolkit.cli import _files
-    from mvd_toolkit.data import convert_pairs
+    from mvd_toolkit.convert_dataset import convert_dataset
     from mvd_toolkit.errors import BatchError, UsageError
 
     if dataset is None:
@@ -107,7 +107,7 @@ def _dataset(
 
         counts = {}
         for low, high in edges:
-            report = convert_pairs(
+            report = convert_dataset(
                 meshes, dataset, low=low, high=high, split=shares, workers=workers, on_item=tell
             )
             counts[f"{low}:{high}"] = report.counts

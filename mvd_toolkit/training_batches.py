@@ -16,8 +16,8 @@ import torch
 
 from mvd_toolkit import _core
 from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.data import PairDataset
 from mvd_toolkit.errors import InputError
-from mvd_toolkit.pairs import PairDataset
 from mvd_toolkit.symmetry import SYMMETRIES
 
 _ORDER, _DRAW = 0, 1  # streams of random numbers

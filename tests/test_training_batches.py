@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from mvd_toolkit import data, ops, pairs
-from mvd_toolkit.batches import Batches
+from mvd_toolkit import ops
 from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.data import PairDataset, write_description
 from mvd_toolkit.grid import VoxelGrid
-from mvd_toolkit.pairs import PairDataset
+from mvd_toolkit.pair_file import write_pair
 from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.train import _validation_rules
+from mvd_toolkit.training_batches import Batches
 from mvd_toolkit.training_settings import make_settings
+from mvd_toolkit.voxelize import pair_of
 
 ALL = {"any": 1.0, "half": 1.0, "centre": 1.0}
 
@@ -85,10 +87,10 @@ def test_rules_come_in_their_proportions(dataset):
 def test_a_shape_that_a_rule_loses_comes_by_the_rule_any(tmp_path):
     dense = np.zeros((16, 16, 16), bool)
     dense[1:15, 1:15, 5] = True  # a sheet: no coarse voxel is half full
-    pair = data.pair_of(VoxelGrid.from_dense(dense), 4)
+    pair = pair_of(VoxelGrid.from_dense(dense), 4)
     assert pair.low_half.count() == 0
-    pairs.write_pair(tmp_path, "sheet", pair, split="train")
-    pairs.write_description(tmp_path, 4, 16)
+    write_pair(tmp_path / "train", "sheet", pair)
+    write_description(tmp_path, 4, 16)
     batch = Batches(PairDataset(tmp_path, "train"), 2, rules={"half": 1.0}).batch(0)
     assert batch.rule_index.tolist() == [0, 0]
     assert bool(batch.low.flatten(1).any(dim=1).all())
