@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
@@ -191,6 +191,99 @@ def carve(low: BoolArray, odms: OdmArray, scale: int, structure_votes: int = 2) 
     x, y, z = fine.shape
     kept: BoolArray = fine & ((votes < structure_votes) & ~in_front)[:x, :y, :z]
     return kept
+
+
+Lattice = tuple[int, int, int]
+"""A voxel, or the grid corner at its near end."""
+
+ExposedFace = tuple[Lattice, Lattice]
+"""The occupied and the empty voxel on either side of a face."""
+
+Edge = tuple[Lattice, Lattice]
+"""The near and the far end of an edge between two grid corners."""
+
+
+def surface(dense: BoolArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The closed surface of a grid: vertices (V, 3), in voxels, and triangles (F, 3).
+
+    Two triangles for each face between an occupied and an empty voxel, outside counting as empty,
+    counterclockwise seen from the empty one. Faces that meet at a grid corner and are joined along
+    an edge there, one after the other, share a vertex. Along an edge of four faces those of the
+    same occupied voxel are joined; but where all four end up with one vertex at both ends, those
+    of the same empty voxel. Vertices are in the order of corners, then of their first face.
+    """
+    outlines = {face: _outline(face) for face in _exposed(dense)}
+    ends_at: dict[Edge, list[ExposedFace]] = {}
+    for face, corners in outlines.items():
+        for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
+            ends_at.setdefault((min(a, b), max(a, b)), []).append(face)
+    joints = {
+        edge: [(f, g) for f, g in combinations(faces, 2) if len(faces) == 2 or f[0] == g[0]]
+        for edge, faces in ends_at.items()
+    }
+    fans = _fans(joints)
+    for edge, faces in ends_at.items():
+        if all(len({fans[corner, face] for face in faces}) == 1 for corner in edge):
+            joints[edge] = [
+                (f, g) for f, g in combinations(faces, 2) if len(faces) == 2 or f[1] == g[1]
+            ]
+    fans = _fans(joints)
+    order = {fan: i for i, fan in enumerate(sorted(set(fans.values())))}
+    quads = [[order[fans[c, face]] for c in corners] for face, corners in outlines.items()]
+    triangles = [[quad[i] for i in half] for quad in quads for half in ((0, 1, 2), (0, 2, 3))]
+    vertices = np.array([corner for corner, _ in order], np.int64).reshape(-1, 3)
+    return vertices, np.array(triangles, np.int64).reshape(-1, 3)
+
+
+def _exposed(dense: BoolArray) -> list[ExposedFace]:
+    padded = np.pad(dense, 1)
+    found: list[ExposedFace] = []
+    for i, j, k in np.argwhere(dense).tolist():
+        for axis, step in product(range(3), (-1, 1)):
+            x, y, z = ((i, j, k)[a] + (a == axis) * step for a in range(3))
+            if not padded[x + 1, y + 1, z + 1]:
+                found.append(((i, j, k), (x, y, z)))
+    return found
+
+
+def _outline(face: ExposedFace) -> list[Lattice]:
+    """The four corners of a face, counterclockwise seen from the empty voxel."""
+    occupied, empty = face
+    axis = next(a for a in range(3) if occupied[a] != empty[a])
+    corners = []
+    for u, v in ((0, 0), (1, 0), (1, 1), (0, 1)):
+        corner = list(map(max, occupied, empty))
+        corner[axis - 2] += u
+        corner[axis - 1] += v
+        corners.append((corner[0], corner[1], corner[2]))
+    return corners if empty[axis] > occupied[axis] else corners[::-1]
+
+
+def _fans(
+    joints: dict[Edge, list[tuple[ExposedFace, ExposedFace]]],
+) -> dict[tuple[Lattice, ExposedFace], tuple[Lattice, int]]:
+    """The fan of each face at each of its corners: the corner and the fan's first face there."""
+    fans: dict[tuple[Lattice, ExposedFace], tuple[Lattice, int]] = {}
+    for edge, pairs in joints.items():
+        for corner, pair, face in product(edge, pairs, (0, 1)):
+            fans[corner, pair[face]] = corner, _place_around(corner, pair[face])
+    changed = True
+    while changed:
+        changed = False
+        for edge, pairs in joints.items():
+            for corner, (f, g) in product(edge, pairs):
+                first = min(fans[corner, f], fans[corner, g])
+                changed |= fans[corner, f] != fans[corner, g]
+                fans[corner, f] = fans[corner, g] = first
+    return fans
+
+
+def _place_around(corner: Lattice, face: ExposedFace) -> int:
+    """A number of the face among the twelve around a corner, by axis, then by where it lies."""
+    occupied, empty = face
+    axis = next(a for a in range(3) if occupied[a] != empty[a])
+    u, v = (int(occupied[a] >= corner[a]) for a in range(3) if a != axis)
+    return 4 * axis + 2 * u + v
 
 
 LATTICE_UNIT = 1 << 16

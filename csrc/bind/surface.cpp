@@ -10,7 +10,7 @@ namespace mvd::bind {
 
 namespace {
 
-// packed (1, X, Y, W) uint64 -> vertices (V, 3) float64, faces (F, 3) int64
+// packed (1, X, Y, W) uint64 -> vertices (V, 3) float64, faces (F, 3) int32
 py::tuple surface_mesh(const Array<Word>& packed, std::int64_t z, std::array<double, 3> origin,
                        std::array<double, 3> spacing, std::int64_t max_faces, int threads) {
     const GridShape shape = single_shape(packed, z, "packed");
@@ -25,9 +25,9 @@ py::tuple surface_mesh(const Array<Word>& packed, std::int64_t z, std::array<dou
                     " triangles, found " + std::to_string(surface->faces()));
     }
     Array<double> vertices({surface->vertices(), std::int64_t{3}});
-    Array<std::int64_t> faces({surface->faces(), std::int64_t{3}});
+    Array<VertexIndex> faces({surface->faces(), std::int64_t{3}});
     double* out_vertices = vertices.mutable_data();
-    std::int64_t* out_faces = faces.mutable_data();
+    VertexIndex* out_faces = faces.mutable_data();
     {
         py::gil_scoped_release release;
         surface->write(origin, spacing, out_vertices, out_faces, threads);

@@ -1,8 +1,12 @@
 #include "mvd/surface.hpp"
 
+#include <limits>
 #include <numeric>
+#include <string>
 #include <utility>
 
+#include "mvd/corner_layer.hpp"
+#include "mvd/error.hpp"
 #include "mvd/parallel.hpp"
 
 namespace mvd {
@@ -11,137 +15,89 @@ namespace {
 
 constexpr std::int64_t kLayerGrain = 8;
 
-inline int count_bits(Word word) { return __builtin_popcountll(word); }
-inline int lowest_set_bit(Word word) { return __builtin_ctzll(word); }
-
-// The voxels of a grid, with empty ones all around.
-class Voxels {
-  public:
-    Voxels(const Word* packed, GridShape shape) : packed_(packed), shape_(shape) {}
-
-    Word word(std::int64_t x, std::int64_t y, std::int64_t w) const {
-        const bool inside =
-            x >= 0 && x < shape_.x && y >= 0 && y < shape_.y && w >= 0 && w < shape_.words();
-        return inside ? packed_[(x * shape_.y + y) * shape_.words() + w] : 0;
-    }
-
-    const GridShape& shape() const { return shape_; }
-
-  private:
-    const Word* packed_;
-    GridShape shape_;
+// A corner of a voxel's face: steps from the voxel's own corner, and which of that corner's faces
+// the face is.
+struct QuadCorner {
+    int dx, dy, dz, face;
 };
 
-// Which corners at one x are used, and their ranks.
-class CornerLayer {
-  public:
-    explicit CornerLayer(GridShape shape)
-        : y_(shape.y + 1),
-          words_(words_per_line(shape.z + 1)),
-          used_(static_cast<std::size_t>(y_ * words_)),
-          rank_(used_.size()) {}
+// The four corners of a voxel's face, counterclockwise seen from outside.
+using Quad = std::array<QuadCorner, 4>;
 
-    // Finds the corners between the voxels at x - 1 and x; the first has the number `first`.
-    // Gives the number after the last.
-    std::int64_t find(const Voxels& voxels, std::int64_t x, std::int64_t first) {
-        std::size_t i = 0;
-        for (std::int64_t y = 0; y < y_; ++y) {
-            Word any_below = 0, all_below = 0;  // of the four voxels one step down in z
-            for (std::int64_t w = 0; w < words_; ++w, ++i) {
-                const Word a = voxels.word(x - 1, y - 1, w), b = voxels.word(x - 1, y, w);
-                const Word c = voxels.word(x, y - 1, w), d = voxels.word(x, y, w);
-                const Word any = a | b | c | d;
-                const Word all = a & b & c & d;
-                used_[i] = (any | any << 1 | any_below) & ~(all & (all << 1 | all_below));
-                rank_[i] = first;
-                first += count_bits(used_[i]);
-                any_below = any >> (kWordBits - 1);
-                all_below = all >> (kWordBits - 1);
-            }
-        }
-        return first;
+constexpr Quad make_quad(int axis, bool ahead) {
+    // Around the axis, from the axis after it to the one before it: counterclockwise seen from
+    // ahead.
+    constexpr int kU[4] = {0, 1, 1, 0}, kV[4] = {0, 0, 1, 1};
+    Quad quad{};
+    for (std::size_t i = 0; i < 4; ++i) {
+        const std::size_t turn = ahead ? i : 3 - i;
+        int step[3] = {};
+        step[axis] = ahead;
+        step[(axis + 1) % 3] = kU[turn];
+        step[(axis + 2) % 3] = kV[turn];
+        // A corner one step ahead has the face one step back.
+        const int du = 1 - step[axis == 0 ? 1 : 0], dv = 1 - step[axis == 2 ? 1 : 2];
+        quad[i] = {step[0], step[1], step[2], corner_face(axis, du, dv)};
     }
+    return quad;
+}
 
-    std::int64_t number(std::int64_t y, std::int64_t z) const {
-        const auto i = static_cast<std::size_t>(y * words_ + z / kWordBits);
-        return rank_[i] + count_bits(used_[i] & ((Word{1} << (z % kWordBits)) - 1));
-    }
+constexpr std::array<Quad, 6> kQuads = {make_quad(0, false), make_quad(0, true),
+                                        make_quad(1, false), make_quad(1, true),
+                                        make_quad(2, false), make_quad(2, true)};
 
-    template <typename Visit>
-    void for_each(const Visit& visit) const {
-        std::size_t i = 0;
-        for (std::int64_t y = 0; y < y_; ++y) {
-            for (std::int64_t w = 0; w < words_; ++w, ++i) {
-                for (Word left = used_[i]; left; left &= left - 1) {
-                    visit(y, w * kWordBits + lowest_set_bit(left));
-                }
-            }
+// Calls visit(side, y, w, voxels) for each word of voxels at one x whose face on that side touches
+// no other voxel; sides in the order of kQuads.
+template <typename Visit>
+void for_each_exposed(const Voxels& voxels, std::int64_t x, const Visit& visit) {
+    const std::int64_t words = voxels.shape().words();
+    for (std::int64_t y = 0; y < voxels.shape().y; ++y) {
+        const Word* line = voxels.line(x, y);
+        const Word* const beside[4] = {voxels.line(x - 1, y), voxels.line(x + 1, y),
+                                       voxels.line(x, y - 1), voxels.line(x, y + 1)};
+        for (std::int64_t w = 0; w < words; ++w) {
+            const Word word = line[w];
+            if (!word) continue;
+            for (std::size_t side = 0; side < 4; ++side) visit(side, y, w, word & ~beside[side][w]);
+            const Word before = w > 0 ? line[w - 1] >> (kWordBits - 1) : 0;
+            const Word after = w + 1 < words ? line[w + 1] << (kWordBits - 1) : 0;
+            visit(std::size_t{4}, y, w, word & ~(word << 1 | before));
+            visit(std::size_t{5}, y, w, word & ~(word >> 1 | after));
         }
     }
+}
 
-  private:
-    std::int64_t y_, words_;
-    std::vector<Word> used_;
-    std::vector<std::int64_t> rank_;  // number of the first corner of each word
-};
-
-// The four corners of a voxel's face, counterclockwise seen from outside: x, y, z steps from the
-// voxel's own corner.
-using Quad = std::array<std::array<std::int64_t, 3>, 4>;
-constexpr std::array<Quad, 6> kQuads = {{
-    {{{0, 0, 0}, {0, 0, 1}, {0, 1, 1}, {0, 1, 0}}},  // -x
-    {{{1, 0, 0}, {1, 1, 0}, {1, 1, 1}, {1, 0, 1}}},  // +x
-    {{{0, 0, 0}, {1, 0, 0}, {1, 0, 1}, {0, 0, 1}}},  // -y
-    {{{0, 1, 0}, {0, 1, 1}, {1, 1, 1}, {1, 1, 0}}},  // +y
-    {{{0, 0, 0}, {0, 1, 0}, {1, 1, 0}, {1, 0, 0}}},  // -z
-    {{{0, 0, 1}, {1, 0, 1}, {1, 1, 1}, {0, 1, 1}}},  // +z
-}};
-
-// The voxels of a word whose face touches no other voxel, in the order of kQuads.
-std::array<Word, 6> exposed(const Voxels& voxels, std::int64_t x, std::int64_t y, std::int64_t w) {
-    const Word word = voxels.word(x, y, w);
-    if (!word) return {};
-    const Word below = word << 1 | voxels.word(x, y, w - 1) >> (kWordBits - 1);
-    const Word above = word >> 1 | voxels.word(x, y, w + 1) << (kWordBits - 1);
-    return {word & ~voxels.word(x - 1, y, w),
-            word & ~voxels.word(x + 1, y, w),
-            word & ~voxels.word(x, y - 1, w),
-            word & ~voxels.word(x, y + 1, w),
-            word & ~below,
-            word & ~above};
+std::int64_t count_vertices(const Voxels& voxels, std::int64_t x) {
+    std::int64_t count = 0;
+    for_each_corner(voxels, x, [&](std::int64_t, std::int64_t, const Fans* fans) {
+        count += fans ? fans->count : 1;
+    });
+    return count;
 }
 
 std::int64_t count_quads(const Voxels& voxels, std::int64_t x) {
     std::int64_t count = 0;
-    for (std::int64_t y = 0; y < voxels.shape().y; ++y) {
-        for (std::int64_t w = 0; w < voxels.shape().words(); ++w) {
-            for (const Word side : exposed(voxels, x, y, w)) count += count_bits(side);
-        }
-    }
+    for_each_exposed(voxels, x, [&](std::size_t, std::int64_t, std::int64_t, Word exposed) {
+        count += count_bits(exposed);
+    });
     return count;
 }
 
-// Writes the triangles of the voxels at one x, whose corners are in `layers`.
-void write_quads(const Voxels& voxels, std::int64_t x, const CornerLayer* const (&layers)[2],
-                 std::int64_t* out) {
-    const auto write_quad = [&](const Quad& quad, std::int64_t y, std::int64_t z) {
-        std::array<std::int64_t, 4> corners;
-        for (std::size_t i = 0; i < 4; ++i) {
-            const auto [dx, dy, dz] = quad[i];
-            corners[i] = layers[dx]->number(y + dy, z + dz);
-        }
-        for (const std::size_t i : {0, 1, 2, 0, 2, 3}) *out++ = corners[i];
-    };
-    for (std::int64_t y = 0; y < voxels.shape().y; ++y) {
-        for (std::int64_t w = 0; w < voxels.shape().words(); ++w) {
-            const std::array<Word, 6> sides = exposed(voxels, x, y, w);
-            for (std::size_t side = 0; side < sides.size(); ++side) {
-                for (Word left = sides[side]; left; left &= left - 1) {
-                    write_quad(kQuads[side], y, w * kWordBits + lowest_set_bit(left));
-                }
+// Calls visit(vertices) for the faces of the voxels at one x, whose corners are in `layers`.
+template <typename Visit>
+void for_each_quad(const Voxels& voxels, std::int64_t x, const CornerLayer* const (&layers)[2],
+                   const Visit& visit) {
+    const auto quad = [&](std::size_t side, std::int64_t y, std::int64_t w, Word exposed) {
+        for_each_voxel(exposed, w, [&](std::int64_t z) {
+            std::array<VertexIndex, 4> vertices;
+            for (std::size_t i = 0; i < 4; ++i) {
+                const QuadCorner& corner = kQuads[side][i];
+                vertices[i] = layers[corner.dx]->vertex(y + corner.dy, z + corner.dz, corner.face);
             }
-        }
-    }
+            visit(vertices);
+        });
+    };
+    for_each_exposed(voxels, x, quad);
 }
 
 }  // namespace
@@ -153,37 +109,46 @@ VoxelSurface::VoxelSurface(const Word* packed, GridShape shape, int threads)
       first_quad_(static_cast<std::size_t>(shape.x + 1)) {
     const Voxels voxels(packed, shape);
     parallel_for(shape.x + 1, kLayerGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-        CornerLayer layer(shape);
         for (std::int64_t x = begin; x < end; ++x) {
             const auto next = static_cast<std::size_t>(x + 1);
-            first_vertex_[next] = layer.find(voxels, x, 0);
+            first_vertex_[next] = count_vertices(voxels, x);
             if (x < shape.x) first_quad_[next] = count_quads(voxels, x);
         }
     });
     std::partial_sum(first_vertex_.begin(), first_vertex_.end(), first_vertex_.begin());
     std::partial_sum(first_quad_.begin(), first_quad_.end(), first_quad_.begin());
+    if (vertices() > std::numeric_limits<VertexIndex>::max()) {
+        throw Error("surface: expected fewer than 2^31 vertices, found " +
+                    std::to_string(vertices()));
+    }
 }
 
 void VoxelSurface::write(std::array<double, 3> origin, std::array<double, 3> spacing,
-                         double* vertices, std::int64_t* faces, int threads) const {
+                         double* vertices, VertexIndex* faces, int threads) const {
     const Voxels voxels(packed_, shape_);
-    const auto write_vertices = [&](const CornerLayer& layer, std::int64_t x) {
-        double* out = vertices + 3 * first_vertex_[static_cast<std::size_t>(x)];
-        layer.for_each([&](std::int64_t y, std::int64_t z) {
-            *out++ = origin[0] + spacing[0] * static_cast<double>(x);
-            *out++ = origin[1] + spacing[1] * static_cast<double>(y);
-            *out++ = origin[2] + spacing[2] * static_cast<double>(z);
+    const auto first = [&](std::int64_t x) { return first_vertex_[static_cast<std::size_t>(x)]; };
+    const auto write_vertices = [&](std::int64_t x) {
+        double* out = vertices + 3 * first(x);
+        for_each_corner(voxels, x, [&](std::int64_t y, std::int64_t z, const Fans* fans) {
+            for (int fan = 0; fan < (fans ? fans->count : 1); ++fan) {
+                *out++ = origin[0] + spacing[0] * static_cast<double>(x);
+                *out++ = origin[1] + spacing[1] * static_cast<double>(y);
+                *out++ = origin[2] + spacing[2] * static_cast<double>(z);
+            }
         });
     };
     parallel_for(shape_.x, kLayerGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-        CornerLayer near(shape_), far(shape_);
-        near.find(voxels, begin, first_vertex_[static_cast<std::size_t>(begin)]);
+        CornerLayer near(voxels), far(voxels);
+        near.number(begin, static_cast<VertexIndex>(first(begin)));
         for (std::int64_t x = begin; x < end; ++x) {
-            far.find(voxels, x + 1, first_vertex_[static_cast<std::size_t>(x + 1)]);
-            write_vertices(near, x);
-            if (x + 1 == shape_.x) write_vertices(far, x + 1);
+            far.number(x + 1, static_cast<VertexIndex>(first(x + 1)));
+            write_vertices(x);
+            if (x + 1 == shape_.x) write_vertices(x + 1);
+            VertexIndex* out = faces + 6 * first_quad_[static_cast<std::size_t>(x)];
             const CornerLayer* const layers[2] = {&near, &far};
-            write_quads(voxels, x, layers, faces + 6 * first_quad_[static_cast<std::size_t>(x)]);
+            for_each_quad(voxels, x, layers, [&](const std::array<VertexIndex, 4>& quad) {
+                for (const std::size_t i : {0, 1, 2, 0, 2, 3}) *out++ = quad[i];
+            });
             std::swap(near, far);
         }
     });

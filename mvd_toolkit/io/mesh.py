@@ -43,7 +43,8 @@ class Mesh:
 
     Attributes:
         vertices: (V, 3) float64, world positions.
-        faces: (F, 3) int64, vertex numbers; counterclockwise seen from outside where that is known.
+        faces: (F, 3) int32 or int64, vertex numbers; counterclockwise seen from outside where that
+            is known.
         report: what reading it took.
 
     Raises:
@@ -51,12 +52,13 @@ class Mesh:
     """
 
     vertices: npt.NDArray[np.float64]
-    faces: npt.NDArray[np.int64]
+    faces: npt.NDArray[np.int32] | npt.NDArray[np.int64]
     report: MeshReport = field(default_factory=MeshReport)
 
     def __post_init__(self) -> None:
         vertices = np.ascontiguousarray(self.vertices, np.float64)
-        faces = np.ascontiguousarray(self.faces, np.int64)
+        small = np.asarray(self.faces).dtype == np.int32
+        faces = np.ascontiguousarray(self.faces, np.int32 if small else np.int64)
         for name, array in (("vertices", vertices), ("faces", faces)):
             if array.ndim != 2 or array.shape[1] != 3:
                 raise InputError(f"{name}: expected shape (n, 3), found {array.shape}")

@@ -12,11 +12,12 @@ from mvd_toolkit.io.mesh import Mesh
 
 
 def surface_mesh(grid: VoxelGrid, *, limits: Limits | None = None, threads: int = 0) -> Mesh:
-    """The faces of occupied voxels that touch no other one, two triangles each.
+    """The closed surface of a grid: two triangles for each face between occupied and empty voxels.
 
-    Vertices are in world coordinates and shared; triangles are counterclockwise seen from outside.
-    The mesh is closed and encloses exactly the occupied voxels: along every edge as many triangles
-    run one way as the other (two, or four where voxels touch along an edge alone). An empty grid
+    Vertices are in world coordinates; triangles are counterclockwise seen from outside, which
+    counts as empty. Every edge is in exactly two triangles, which run along it in opposite
+    directions: where voxels touch along an edge or at a corner alone, that corner of the grid is
+    several vertices at one place. The mesh encloses exactly the occupied voxels. An empty grid
     gives an empty mesh.
 
     Memory is that of the result and of two layers of the grid. The same mesh for any number of
@@ -24,6 +25,10 @@ def surface_mesh(grid: VoxelGrid, *, limits: Limits | None = None, threads: int 
 
     Raises:
         InputError: more triangles than the limit.
+
+    >>> mesh = surface_mesh(VoxelGrid.from_dense(np.ones((1, 1, 2), bool)))
+    >>> mesh.vertices.shape, mesh.faces.shape, mesh.faces.dtype
+    ((12, 3), (20, 3), dtype('int32'))
     """
     limits = limits or Limits.from_environment()
     packed = np.ascontiguousarray(grid.packed)[None]

@@ -1,0 +1,183 @@
+// The grid corners of one x that are on the surface, and the numbers of their vertices. A corner
+// (x, y, z) lies between the voxels at x - 1 and x, y - 1 and y, z - 1 and z.
+//
+// What can be told of 64 corners at once, by whole words, is: which are on the surface, and which
+// few of those need a look at their case (corner_cases.hpp).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "mvd/bitgrid.hpp"
+#include "mvd/corner_cases.hpp"
+#include "mvd/line.hpp"
+#include "mvd/surface.hpp"
+
+namespace mvd {
+
+// The voxels of a grid, with empty ones all around.
+class Voxels {
+  public:
+    Voxels(const Word* packed, GridShape shape)
+        : packed_(packed), shape_(shape), empty_(static_cast<std::size_t>(shape.words())) {}
+
+    // The words of a line, those of an empty one outside.
+    const Word* line(std::int64_t x, std::int64_t y) const {
+        const bool inside = x >= 0 && x < shape_.x && y >= 0 && y < shape_.y;
+        return inside ? packed_ + (x * shape_.y + y) * shape_.words() : empty_.data();
+    }
+
+    // The case of a corner, bit by bit.
+    unsigned config(std::int64_t x, std::int64_t y, std::int64_t z) const {
+        unsigned result = 0;
+        for (unsigned bit = 0; bit < 8; ++bit) {
+            const std::int64_t at = z - 1 + (bit & 1);
+            const Word* words = line(x - 1 + (bit >> 2), y - 1 + (bit >> 1 & 1));
+            const bool occupied = at >= 0 && at < shape_.z && voxel(words, at);
+            result |= static_cast<unsigned>(occupied) << bit;
+        }
+        return result;
+    }
+
+    const GridShape& shape() const { return shape_; }
+
+  private:
+    const Word* packed_;
+    GridShape shape_;
+    std::vector<Word> empty_;
+};
+
+// The eight voxels around each of 64 corners: word `corner_bit` of each corner's bit.
+class CornerWords {
+  public:
+    // Word w of the corners between four lines: (x - 1, y - 1), (x - 1, y), (x, y - 1), (x, y).
+    CornerWords(const Word* const (&lines)[4], std::int64_t words, std::int64_t w) {
+        for (unsigned i = 0; i < 4; ++i) {
+            const Word here = w < words ? lines[i][w] : 0;
+            const Word before = w > 0 ? lines[i][w - 1] >> (kWordBits - 1) : 0;
+            voxels_[2 * i] = here << 1 | before;
+            voxels_[2 * i + 1] = here;
+        }
+    }
+
+    // Corners on the surface: not all of their voxels are alike.
+    Word used() const {
+        Word any = 0, all = ~Word{0};
+        for (const Word word : voxels_) {
+            any |= word;
+            all &= word;
+        }
+        return any & ~all;
+    }
+
+    // Corners that may have more than one fan: four faces along a half-axis, or all voxels alike
+    // but for two opposite ones.
+    Word doubtful() const {
+        const auto& v = voxels_;
+        const auto four = [&](unsigned a, unsigned b, unsigned c, unsigned d) {  // a opposite to d
+            return ~(v[a] ^ v[d]) & ~(v[b] ^ v[c]) & (v[a] ^ v[b]);
+        };
+        Word found = four(0, 1, 2, 3) | four(4, 5, 6, 7) | four(0, 1, 4, 5) | four(2, 3, 6, 7) |
+                     four(0, 2, 4, 6) | four(1, 3, 5, 7);
+        for (unsigned a = 0; a < 4; ++a) {
+            Word two = ~(v[a] ^ v[7 - a]);
+            for (unsigned other = 0; other < 8; ++other) {
+                if (other != a && other != 7 - a) two &= v[a] ^ v[other];
+            }
+            found |= two;
+        }
+        return found;
+    }
+
+    // The case of one corner.
+    unsigned config(int corner) const {
+        unsigned result = 0;
+        for (unsigned bit = 0; bit < 8; ++bit) {
+            result |= static_cast<unsigned>(voxels_[bit] >> corner & 1) << bit;
+        }
+        return result;
+    }
+
+  private:
+    std::array<Word, 8> voxels_;
+};
+
+// The fans of a corner of a given case.
+inline const Fans& fans_at(const Voxels& voxels, unsigned config, std::int64_t x, std::int64_t y,
+                           std::int64_t z) {
+    const CornerCase& here = kCornerCases[config];
+    if (here.meets_itself < 0) return here.usual;
+    const std::int64_t step = (here.meets_itself & 1) ? 1 : -1;
+    const int axis = here.meets_itself >> 1;
+    const unsigned other = voxels.config(x + (axis == 0 ? step : 0), y + (axis == 1 ? step : 0),
+                                         z + (axis == 2 ? step : 0));
+    return kCornerCases[other].meets_itself == (here.meets_itself ^ 1) ? here.parted : here.usual;
+}
+
+// Calls visit(y, z, fans) for the corners at one x on the surface, in order; `fans` is null where
+// there is a single one.
+template <typename Visit>
+void for_each_corner(const Voxels& voxels, std::int64_t x, const Visit& visit) {
+    const GridShape& shape = voxels.shape();
+    for (std::int64_t y = 0; y <= shape.y; ++y) {
+        const Word* const lines[4] = {voxels.line(x - 1, y - 1), voxels.line(x - 1, y),
+                                      voxels.line(x, y - 1), voxels.line(x, y)};
+        for (std::int64_t w = 0; w < words_per_line(shape.z + 1); ++w) {
+            const CornerWords around(lines, shape.words(), w);
+            Word left = around.used();
+            if (!left) continue;
+            const Word doubtful = around.doubtful();
+            for (; left; left &= left - 1) {
+                const std::int64_t bit = lowest_bit(left), z = w * kWordBits + bit;
+                const bool several = (doubtful >> bit & 1) != 0;
+                const Fans* fans = nullptr;
+                if (several) {
+                    fans = &fans_at(voxels, around.config(static_cast<int>(bit)), x, y, z);
+                }
+                visit(y, z, fans);
+            }
+        }
+    }
+}
+
+// Numbers the vertices at one x, and finds the vertex of a face at a corner.
+class CornerLayer {
+  public:
+    explicit CornerLayer(const Voxels& voxels)
+        : voxels_(&voxels),
+          pitch_(voxels.shape().z + 1),
+          numbers_(static_cast<std::size_t>((voxels.shape().y + 1) * pitch_)) {}
+
+    // Gives the vertices at x the numbers from `first` on.
+    void number(std::int64_t x, VertexIndex first) {
+        x_ = x;
+        for_each_corner(*voxels_, x, [&](std::int64_t y, std::int64_t z, const Fans* fans) {
+            // Where a face makes a difference, the complement: a negative number.
+            numbers_[at(y, z)] = fans ? ~first : first;
+            first += fans ? fans->count : 1;
+        });
+    }
+
+    // The vertex at a corner on the surface of one of its faces.
+    VertexIndex vertex(std::int64_t y, std::int64_t z, int face) const {
+        const VertexIndex number = numbers_[at(y, z)];
+        return number >= 0 ? number : ~number + fan(y, z, face);
+    }
+
+  private:
+    std::size_t at(std::int64_t y, std::int64_t z) const {
+        return static_cast<std::size_t>(y * pitch_ + z);
+    }
+
+    VertexIndex fan(std::int64_t y, std::int64_t z, int face) const {
+        const Fans& fans = fans_at(*voxels_, voxels_->config(x_, y, z), x_, y, z);
+        return fans.of_face[static_cast<std::size_t>(face)];
+    }
+
+    const Voxels* voxels_;
+    std::int64_t pitch_;
+    std::int64_t x_ = 0;
+    std::vector<VertexIndex> numbers_;  // (Y + 1, Z + 1): set where a corner is on the surface
+};
+
+}  // namespace mvd
