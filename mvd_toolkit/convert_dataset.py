@@ -1,8 +1,9 @@
-"""From a folder of meshes to a dataset of pairs: several processes, resumable, failures listed.
+"""From shapes to a dataset of pairs: several processes, resumable, what is left out is listed.
 
-Each mesh is an item of its own. A finished item is a file under its final name, so that the same
-command after a kill at any moment does what is missing and nothing twice. An item's id is its
-file's stem and the hash of its content: the same mesh keeps its id wherever it is moved.
+Each shape is an item of its own. A finished pair is a file under its final name, and what it holds
+is a function of the shape's file and the dataset's recipe: the same command after a kill at any
+moment does what is missing, nothing twice, and ends with the same files. A shape's id is its name
+and the hash of its content: the same mesh keeps its id wherever it is moved.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
+import numpy as np
+
+from mvd_toolkit.augmented_copies import Axis, CopyRecipe
 from mvd_toolkit.data import (
     DEFAULT_FRACTIONS,
     SPLITS,
@@ -27,26 +31,34 @@ from mvd_toolkit.data import (
     split_of,
     write_description,
 )
+from mvd_toolkit.directory_lock import only_writer
 from mvd_toolkit.errors import InputError, MVDError, UsageError
+from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.pair_file import pair_file_name, write_pair
+from mvd_toolkit.shape_files import ShapeFile, find_shapes
+from mvd_toolkit.voxelize import Pair
 
-_ID_LENGTH = 80
+Edges = tuple[int, int]
+"""The edges of the low and of the fine grids of a pair, voxels."""
+
+LARGEST_EDGE: Final = 2048
+_ID_LENGTH: Final = 80
 
 
 @dataclass(frozen=True)
 class ItemOutcome:
-    """How one mesh ended.
+    """How one shape ended.
 
     Attributes:
-        source: the mesh.
-        status: "made"; "skipped", it was there already; "duplicate", another mesh of the same
-            name has the same content; "failed".
-        error: why it failed.
+        source: its file.
+        status: "made"; "skipped", it was there already; "duplicate", another shape of the same
+            name has the same content; "coarse", a voxel file that is no fine grid; "failed".
+        why: why there is no pair of it; empty when there is.
     """
 
     source: Path
-    status: Literal["made", "skipped", "duplicate", "failed"]
-    error: str = ""
+    status: Literal["made", "skipped", "duplicate", "coarse", "failed"]
+    why: str = ""
 
 
 @dataclass
@@ -55,13 +67,13 @@ class ConvertReport:
 
     Attributes:
         dataset: the directory.
-        outcomes: one a mesh, in the order they ended.
-        counts: pairs in the dataset now, by split.
+        outcomes: one a shape, in the order they ended.
+        counts: pairs in the dataset now, ``{"32:256": {"train": …, "val": …, "test": …}}``.
     """
 
     dataset: Path
     outcomes: list[ItemOutcome] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def with_status(self, status: str) -> list[ItemOutcome]:
         """The outcomes of that status."""
@@ -70,148 +82,182 @@ class ConvertReport:
 
 @dataclass(frozen=True)
 class _Item:
-    """What a worker needs to make one pair."""
+    """What a worker needs to make the pairs of one shape."""
 
-    source: Path
+    shape: ShapeFile
     name: str
     sha256: str
     dataset: Path
-    low: int
-    high: int
+    pairs: tuple[Edges, ...]
     fractions: tuple[float, ...]
-    split: str | None
+    split_by: Edges
+    copies: CopyRecipe
 
 
 def convert_dataset(
-    meshes: str | Path | Iterable[str | Path],
+    shapes: str | Path | Iterable[str | Path | ShapeFile],
     out: str | Path,
     *,
-    low: int = 32,
-    high: int = 256,
+    pairs: Sequence[Edges] = ((32, 256),),
     split: Sequence[float] = DEFAULT_FRACTIONS,
+    copies: CopyRecipe | None = None,
+    up: Axis | None = None,
     workers: int | None = None,
     on_item: Callable[[ItemOutcome, int, int], None] | None = None,
 ) -> ConvertReport:
-    """Make a dataset of pairs from meshes.
+    """Make a dataset of pairs from meshes or fine voxel files.
 
     Args:
-        meshes: a folder, searched below for every format that is read, or the files.
+        shapes: files, folders in one of the layouts of `shape_files`, or what it found in them.
         out: the dataset's directory; one that is there is completed.
-        low: edge of the low grids, voxels.
-        high: edge of the fine grids, a multiple of ``low``.
-        split: shares of train, val and test; see `split_of`.
+        pairs: edges of the low grids and of the fine ones, multiples of them.
+        split: shares of train, val and test; see `split_of`. Every copy and every edge of a shape
+            is in the same.
+        copies: how to make more of the training meshes; a dataset that is there may get more.
+        up: vertical of all the shapes; by default that of their layout.
         workers: processes; 0 or None: one a core; 1: this one.
         on_item: told each outcome, how many are done and how many there are.
 
     Returns:
-        What became of each mesh; a failure is listed and never stops the rest.
+        What became of each shape; a failure is listed and never stops the rest.
 
     Raises:
-        UsageError: the edges or shares make no sense, or the dataset has other shares.
-        InputError: there is no mesh.
+        UsageError: the edges or shares make no sense, or the dataset was made by another recipe.
+        InputError: there is no shape.
+        OutputExistsError: another process is writing there.
     """
     out = Path(out)
+    copies = copies or CopyRecipe()
     check_fractions(split)
-    if low < 1 or high % low or not low < high <= 2048:
-        raise UsageError(
-            f"pairs {low}:{high}: expected a low edge of at least 1 and a high one that is a "
-            "multiple of it, at most 2048"
-        )
-    _check_dataset(out, split)
-    sources = _sources(meshes)
-    report = ConvertReport(out)
+    for edges in pairs:
+        _check_edges(edges)
+    found = find_shapes([shapes] if isinstance(shapes, (str, Path)) else shapes, up)
+    with only_writer(out):
+        recipe, split_by = _recipe(out, split, min(pairs), copies)
+        write_description(out, pairs, recipe=recipe)
+        finished = _Finished(out, tuple(pairs), copies.count)
+        report = ConvertReport(out)
 
-    def done(outcome: ItemOutcome) -> None:
-        report.outcomes.append(outcome)
-        if on_item:
-            on_item(outcome, len(report.outcomes), len(sources))
+        def done(outcome: ItemOutcome) -> None:
+            report.outcomes.append(outcome)
+            if on_item:
+                on_item(outcome, len(report.outcomes), len(found))
 
-    write_description(out, low, high, fractions=split)
-    items = list(_unfinished(sources, out, low, high, tuple(split), done))
-    count = _worker_count(workers, len(items))
-    for outcome in map(_convert, items) if count == 1 else _convert_in_processes(items, count):
-        done(outcome)
-    failures = [
-        {"source": str(outcome.source), "error": outcome.error}
-        for outcome in report.with_status("failed")
-    ]
-    description = write_description(out, low, high, fractions=split, failures=failures)
-    report.counts = dict(description["counts"][f"{low}:{high}"])
+        def item(shape: ShapeFile, name: str, sha256: str) -> _Item:
+            return _Item(shape, name, sha256, out, tuple(pairs), tuple(split), split_by, copies)
+
+        items = (item(*todo) for todo in _unfinished(found, finished, done))
+        for outcome in _convert_all(items, _worker_count(workers, len(found))):
+            done(outcome)
+        left_out = [
+            {"source": str(outcome.source), "status": outcome.status, "why": outcome.why}
+            for outcome in report.outcomes
+            if outcome.why
+        ]
+        description = write_description(out, pairs, left_out=left_out, told=map(_path, found))
+    report.counts = {f"{a}:{b}": description["counts"][f"{a}:{b}"] for a, b in pairs}
     return report
 
 
-def _sources(meshes: str | Path | Iterable[str | Path]) -> list[Path]:
-    if not isinstance(meshes, (str, Path)):
-        return [Path(mesh) for mesh in meshes]
-    folder = Path(meshes)
-    if not folder.is_dir():
-        return [folder]
-    suffixes = _mesh_suffixes()
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-    if not found:
-        raise InputError(f"{folder}: expected meshes ({', '.join(sorted(suffixes))}), found none")
-    return found
+def _path(shape: ShapeFile) -> str:
+    return str(shape.path)
 
 
-def _mesh_suffixes() -> set[str]:
-    from mvd_toolkit import io
+def _check_edges(edges: Edges) -> None:
+    low, high = edges
+    if low < 1 or high % low or not low < high <= LARGEST_EDGE:
+        raise UsageError(
+            f"pairs {low}:{high}: expected a low edge of at least 1 and a high one that is a "
+            f"multiple of it, at most {LARGEST_EDGE}"
+        )
 
-    return {
-        suffix
-        for form in io.FORMATS
-        if form.kind == "mesh" and form.reads
-        for suffix in form.suffixes
+
+def _recipe(
+    out: Path, split: Sequence[float], split_by: Edges, copies: CopyRecipe
+) -> tuple[dict[str, Any], Edges]:
+    """What decides the dataset's content, and the edges whose low grid decides the split.
+
+    Raises:
+        UsageError: a dataset is there and was made by another.
+    """
+    recipe: dict[str, Any] = {
+        "split": list(split),
+        "split_by": list(split_by),
+        "copies": copies.to_dict(),
     }
-
-
-def _check_dataset(out: Path, split: Sequence[float]) -> None:
-    """Refuse to go on with a dataset that was split otherwise: pairs would be in wrong splits."""
     if not (out / "dataset.json").exists():
-        return
-    before = read_description(out)["split"]
-    if list(before) != list(split):
-        raise UsageError(f"{out}: was split {before}, expected the same, found {list(split)}")
+        return recipe, split_by
+    before = read_description(out)
+    recipe["split_by"] = before.get("split_by", recipe["split_by"])
+    if list(before["split"]) != list(split):
+        raise UsageError(
+            f"{out}: was split {before['split']}, expected the same, found {list(split)}"
+        )
+    old = before.get("copies", recipe["copies"])
+    both = copies.count and old["count"]
+    for key in ("turn", "smallest", "seed") if both else ():
+        if old[key] != recipe["copies"][key]:
+            raise UsageError(
+                f"{out}: its copies have {key} {old[key]!r}, expected the same, "
+                f"found {recipe['copies'][key]!r}"
+            )
+    if old["count"] > copies.count:
+        recipe["copies"] = old
+    low, high = recipe["split_by"]
+    return recipe, (low, high)
+
+
+class _Finished:
+    """Which pairs were there when the conversion began."""
+
+    def __init__(self, out: Path, pairs: Sequence[Edges], copies: int) -> None:
+        self._pairs, self._copies = pairs, copies
+        self._files = {path.name: part for part in SPLITS for path in (out / part).glob("*.npz")}
+
+    def has(self, name: str) -> bool:
+        """Whether all the pairs of a shape are."""
+        plain = [pair_file_name(name, *edges) for edges in self._pairs]
+        parts = {self._files.get(file) for file in plain}
+        if None in parts:
+            return False
+        numbers = range(1, self._copies + 1) if parts == {"train"} else ()
+        return all(
+            pair_file_name(copy_name(name, number), *edges) in self._files
+            for number in numbers
+            for edges in self._pairs
+        )
 
 
 def _unfinished(
-    sources: Sequence[Path],
-    out: Path,
-    low: int,
-    high: int,
-    fractions: tuple[float, ...],
-    done: Callable[[ItemOutcome], None],
-) -> Iterator[_Item]:
-    """The items to make; the others are told to ``done``."""
-    taken: set[str] = set()
-    splits = _known_splits(out)
-    for source in sources:
+    shapes: Sequence[ShapeFile], finished: _Finished, done: Callable[[ItemOutcome], None]
+) -> Iterator[tuple[ShapeFile, str, str]]:
+    """The shapes to convert, with id and hash; the others are told to ``done``."""
+    taken: dict[str, Path] = {}
+    for shape in shapes:
         try:
-            sha256 = _file_hash(source)
+            sha256 = _file_hash(shape.path)
         except OSError as error:
-            done(ItemOutcome(source, "failed", f"{source}: {error.strerror}"))
+            done(ItemOutcome(shape.path, "failed", f"{shape.path}: {error.strerror}"))
             continue
-        name = item_id(source, sha256)
-        file_name = pair_file_name(name, low, high)
+        name = shape_id(shape.name, sha256)
         if name in taken:
-            done(ItemOutcome(source, "duplicate"))
-        elif any((out / part / file_name).exists() for part in SPLITS):
-            done(ItemOutcome(source, "skipped"))
+            done(ItemOutcome(shape.path, "duplicate", f"the same as {taken[name]}"))
+        elif finished.has(name):
+            done(ItemOutcome(shape.path, "skipped"))
         else:
-            yield _Item(source, name, sha256, out, low, high, fractions, splits.get(name))
-        taken.add(name)
+            yield shape, name, sha256
+        taken.setdefault(name, shape.path)
 
 
-def _known_splits(out: Path) -> dict[str, str]:
-    """The split of every shape that is there at some edge: at another it goes to the same."""
-    return {
-        path.stem.rsplit("_", 2)[0]: part for part in SPLITS for path in (out / part).glob("*.npz")
-    }
+def shape_id(name: str, sha256: str) -> str:
+    """The id of a shape: its name, made safe for any file system, and eight digits of its hash."""
+    safe = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "shape"
+    return f"{safe[:_ID_LENGTH]}-{sha256[:8]}"
 
 
-def item_id(source: Path, sha256: str) -> str:
-    """The id of a mesh: its stem, made safe for any file system, and eight digits of its hash."""
-    stem = re.sub(r"[^A-Za-z0-9.-]+", "-", source.stem).strip("-.") or "mesh"
-    return f"{stem[:_ID_LENGTH]}-{sha256[:8]}"
+def copy_name(name: str, number: int) -> str:
+    """The id of a shape's copy; number 0 is the shape itself."""
+    return f"{name}+{number}" if number else name
 
 
 def _file_hash(path: Path) -> str:
@@ -222,45 +268,111 @@ def _file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+# One shape
+
+
+def _convert(item: _Item) -> ItemOutcome:
+    """Make the pairs of one shape, in whatever process; never raises for what the shape does."""
+    path = item.shape.path
+    try:
+        make = _pair_maker(item)
+        if make is None:
+            return ItemOutcome(path, "coarse", "a coarse grid: pairs are made of fine ones")
+        first = make(item.split_by, 0)
+        assert first is not None
+        split = split_of(first.low, item.fractions)
+        for number in range(item.copies.count + 1 if split == "train" else 1):
+            for edges in item.pairs:
+                name = copy_name(item.name, number)
+                file = item.dataset / split / pair_file_name(name, *edges)
+                same = number == 0 and edges == item.split_by
+                pair = None if file.exists() else first if same else make(edges, number)
+                if pair is not None:
+                    write_pair(file.parent, name, pair, source_sha256=item.sha256)
+    except MVDError as error:
+        return ItemOutcome(path, "failed", str(error))
+    except (MemoryError, RecursionError) as error:
+        return ItemOutcome(path, "failed", f"{path}: {type(error).__name__}")
+    return ItemOutcome(path, "made")
+
+
+def _pair_maker(item: _Item) -> Callable[[Edges, int], Pair | None] | None:
+    """Reads the shape; makes its pair of some edges, as it is (0) or a copy of it.
+
+    None for a voxel file that is coarser than every fine edge; copies of a voxel file are None.
+    """
+    from mvd_toolkit import io
+    from mvd_toolkit.voxelize import make_pair, pair_of
+
+    if io.sniff(item.shape.path).kind == "grid":
+        grid = io.load(item.shape.path)
+        if max(grid.shape) < min(high for _, high in item.pairs):
+            return None
+
+        def of_grid(edges: Edges, number: int) -> Pair | None:
+            low, high = edges
+            if number:
+                return None
+            return pair_of(_fine(grid, high, item.shape.path), high // low, threads=1)
+
+        return of_grid
+    mesh = io.load_mesh(item.shape.path)
+
+    def of_mesh(edges: Edges, number: int) -> Pair | None:
+        low, high = edges
+        vertices, placement = mesh.vertices, None
+        if number:
+            rotation, placement = item.copies.draw(item.sha256, number, item.shape.up)
+            with np.errstate(invalid="ignore", over="ignore"):
+                vertices = vertices @ rotation.T
+        return make_pair(vertices, mesh.faces, low, high // low, placement=placement, threads=1)
+
+    return of_mesh
+
+
+def _fine(grid: VoxelGrid, edge: int, path: Path) -> VoxelGrid:
+    """A voxel file's grid as a cube of ``edge`` voxels: padded at the far ends, then any-pooled."""
+    from mvd_toolkit import ops
+
+    longest = max(grid.shape)
+    if longest % edge:
+        raise InputError(f"{path}: expected an edge that {edge} divides, found {longest}")
+    if len(set(grid.shape)) > 1:
+        dense = np.pad(grid.dense(), [(0, longest - n) for n in grid.shape])
+        grid = VoxelGrid.from_dense(dense, grid.origin, grid.spacing)
+    return grid if longest == edge else ops.pool(grid, longest // edge, "any", threads=1)
+
+
+# Many of them
+
+
+def _convert_all(items: Iterable[_Item], workers: int) -> Iterator[ItemOutcome]:
+    return map(_convert, items) if workers == 1 else _convert_in_processes(items, workers)
+
+
 def _worker_count(workers: int | None, items: int) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(workers or cores or 1, items))
 
 
-def _convert(item: _Item) -> ItemOutcome:
-    """Make one pair, in whatever process; never raises for what the mesh does."""
-    from mvd_toolkit import io
-    from mvd_toolkit.voxelize import make_pair
-
-    try:
-        mesh = io.load_mesh(item.source)
-        pair = make_pair(mesh.vertices, mesh.faces, item.low, item.high // item.low, threads=1)
-        split = item.split or split_of(pair.low, item.fractions)
-        write_pair(item.dataset / split, item.name, pair, source_sha256=item.sha256)
-    except MVDError as error:
-        return ItemOutcome(item.source, "failed", str(error))
-    except (MemoryError, RecursionError) as error:
-        return ItemOutcome(item.source, "failed", f"{item.source}: {type(error).__name__}")
-    return ItemOutcome(item.source, "made")
-
-
-def _convert_in_processes(items: Sequence[_Item], workers: int) -> Iterator[ItemOutcome]:
+def _convert_in_processes(items: Iterable[_Item], workers: int) -> Iterator[ItemOutcome]:
     """Make pairs in ``workers`` processes; yields outcomes as they end.
 
-    A mesh that kills its process (out of memory, a crash in a parser) breaks the pool and all that
+    A shape that kills its process (out of memory, a crash in a parser) breaks the pool and all that
     is in flight: those few are made again one by one, so that only the culprit fails.
     """
-    waiting = list(reversed(items))
-    while waiting:
-        suspects: list[_Item] = []
+    waiting = iter(items)
+    suspects: list[_Item] = []
+    more = True
+    while more:
         with _pool(workers) as pool:
             flying: dict[Future[ItemOutcome], _Item] = {}
-            while (waiting or flying) and not suspects:
-                while waiting and len(flying) < 2 * workers and not suspects:
-                    item = waiting.pop()
-                    try:
-                        flying[pool.submit(_convert, item)] = item
-                    except BrokenProcessPool:
+            while not suspects and (more or flying):
+                while more and not suspects and len(flying) < 2 * workers:
+                    item = next(waiting, None)
+                    if item is None:
+                        more = False
+                    elif not _submit(pool, item, flying):
                         suspects.append(item)
                 for future in wait(flying, return_when=FIRST_COMPLETED).done:
                     item = flying.pop(future)
@@ -271,16 +383,27 @@ def _convert_in_processes(items: Sequence[_Item], workers: int) -> Iterator[Item
             suspects += flying.values()
         for item in suspects:
             yield _convert_alone(item)
+        suspects.clear()
+
+
+def _submit(
+    pool: ProcessPoolExecutor, item: _Item, flying: dict[Future[ItemOutcome], _Item]
+) -> bool:
+    """Whether the pool took the item; a broken one does not."""
+    try:
+        flying[pool.submit(_convert, item)] = item
+    except BrokenProcessPool:
+        return False
+    return True
 
 
 def _convert_alone(item: _Item) -> ItemOutcome:
+    path = item.shape.path
     with _pool(1) as pool:
         try:
             return pool.submit(_convert, item).result()
         except BrokenProcessPool:
-            return ItemOutcome(
-                item.source, "failed", f"{item.source}: its process died (a crash, or no memory)"
-            )
+            return ItemOutcome(path, "failed", f"{path}: its process died (a crash, or no memory)")
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,50 +73,78 @@ def pair_files(dataset: str | Path, split: str, low: int, high: int) -> list[Pat
 
 def write_description(
     dataset: str | Path,
-    low: int,
-    high: int,
+    pairs: Iterable[tuple[int, int]],
     *,
-    fractions: Sequence[float] = DEFAULT_FRACTIONS,
-    failures: Sequence[Mapping[str, str]] = (),
+    recipe: Mapping[str, Any] | None = None,
+    left_out: Sequence[Mapping[str, str]] | None = None,
+    told: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Write dataset.json: what the pairs are, and how many there are now.
 
     Args:
         dataset: its directory.
-        low: edge of the low grids.
-        high: edge of the fine grids.
-        fractions: see `split_of`.
-        failures: what could not be converted, ``{"source": …, "error": …}`` each.
+        pairs: edges of the low and the fine grids, voxels. Those described before stay.
+        recipe: what decided the pairs: ``split``, ``split_by``, ``copies``; by default the one that
+            is there.
+        left_out: what there is no pair of, ``{"source": …, "status": …, "why": …}`` each; None:
+            the dataset is being made, and its files are not hashed yet.
+        told: sources that ``left_out`` tells about; what is known of others stays.
 
     Returns:
-        What was written. Edges that were described before stay described.
+        What was written.
     """
     dataset = Path(dataset)
     dataset.mkdir(parents=True, exist_ok=True)
     before = read_description(dataset) if (dataset / "dataset.json").exists() else {}
-    edges = sorted({(low, high), *(tuple(pair) for pair in before.get("pairs", []))})
-    description = {
+    edges: list[tuple[int, int]] = sorted({*pairs, *map(tuple, before.get("pairs", []))})
+    files = {
+        f"{a}:{b}": {split: pair_files(dataset, split, a, b) for split in SPLITS} for a, b in edges
+    }
+    others = set(told)
+    known = [row for row in before.get("left_out", []) if row["source"] not in others]
+    description: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,
         "pairs": [list(pair) for pair in edges],
         "rules": list(LOW_RULES),
-        "split": list(fractions),
+        "split": before.get("split", list(DEFAULT_FRACTIONS)),
+        **(recipe or {key: before[key] for key in ("split_by", "copies") if key in before}),
+        "normalisation": "the longest side of a mesh inside a margin of a fine voxel, centred; "
+        "copies anywhere in it",
         "conventions": {
             "faces": list(FACES),
             "background": "the fine edge",
-            "high": "hull of the surface voxels, longest side of the mesh inside a margin of 1",
+            "high": "hull of the surface voxels",
             "low": "pooled by the rule, then hull",
             "packing": "64 voxels of z a word, little bit order",
         },
         "counts": {
-            f"{a}:{b}": {split: len(pair_files(dataset, split, a, b)) for split in SPLITS}
-            for a, b in edges
+            name: {split: len(paths) for split, paths in parts.items()}
+            for name, parts in files.items()
         },
-        "failures": list(failures),
+        "hashes": {
+            name: {split: _hash_of(paths) for split, paths in parts.items()}
+            for name, parts in files.items()
+            if left_out is not None
+        },
+        "left_out": sorted([*known, *map(dict, left_out or ())], key=lambda row: row["source"]),
     }
     with atomic(dataset / "dataset.json", overwrite=True) as file:
         file.write((json.dumps(description, indent=1) + "\n").encode())
     return description
+
+
+def _place(path: Path) -> str:
+    return hashlib.sha256(path.name.encode()).hexdigest()
+
+
+def _hash_of(files: Iterable[Path]) -> str:
+    """SHA-256 of the names and contents of some files."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def read_description(dataset: str | Path) -> dict[str, Any]:
@@ -167,7 +195,8 @@ class PairDataset:
             split: train, val or test.
             low: edge of the low grids; needed when the dataset has several.
             high: edge of the fine grids; the same.
-            limit: keep this many at most, evenly spread over the sorted ids.
+            limit: keep this many at most: those whose ids' hashes come first, so that they are
+                the same ones, but for few, when shapes are added.
 
         Raises:
             InputError: there is no such dataset, or a pair is malformed.
@@ -178,7 +207,7 @@ class PairDataset:
         self.low, self.high = self._edges(low, high)
         files = pair_files(self.directory, split, self.low, self.high)
         if limit is not None and len(files) > limit:
-            files = [files[i * len(files) // limit] for i in range(limit)]
+            files = sorted(sorted(files, key=_place)[:limit])
         ending = pair_file_name("", self.low, self.high)
         self.ids = [path.name.removesuffix(ending) for path in files]
         words = words_per_line(self.low)

@@ -122,7 +122,7 @@ def make_tiny_dataset(
     splits = ["val", *["train"] * (count - 1)]
     for index, (pair, split) in enumerate(zip(pairs, splits, strict=True)):
         write_pair(Path(directory) / split, f"solid-{index:03d}", pair)
-    write_description(directory, low, low * scale)
+    write_description(directory, [(low, low * scale)], left_out=())
     return Path(directory)
 
 

@@ -44,6 +44,26 @@ class Voxelized:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """How a mesh lies in its cube of voxels.
+
+    Attributes:
+        share: length of its longest side, as a part of what the margin leaves; 1 fills it.
+        at: where it lies in the room that is left along each axis, 0 to 1; 0.5 is the middle.
+    """
+
+    share: float = 1.0
+    at: Vector = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1 or not all(0 <= place <= 1 for place in self.at):
+            raise UsageError(
+                "placement: expected a share above 0 and at most 1, and places from 0 to 1, "
+                f"found {self.share} and {self.at}"
+            )
+
+
+@dataclass(frozen=True)
 class Pair:
     """A fine grid and the coarse ones made from it, in the same place in the world.
 
@@ -71,6 +91,7 @@ def voxelize(
     *,
     fill: Fill = "hull",
     margin: int = 1,
+    placement: Placement | None = None,
     threads: int = 0,
 ) -> Voxelized:
     """Fit a triangle mesh into a cube of voxels and voxelize it.
@@ -87,6 +108,7 @@ def voxelize(
         fill: ``hull`` makes a solid by carving away what a face sees past; ``none`` keeps the
             surface alone.
         margin: empty voxels on every side.
+        placement: its size and place in what the margin leaves; by default it fills it.
         threads: how many to use, 0 for one a core; the result is the same for any number.
 
     Returns:
@@ -108,13 +130,15 @@ def voxelize(
             "that leaves a voxel between its two sides"
         )
     points, triangles = _check_mesh(vertices, faces)
-    centre, spacing = _fit(points, triangles, resolution - 2 * margin)
+    placed = placement or Placement()
+    centre, spacing, shift = _fit(points, triangles, resolution - 2 * margin, placed)
+    middle = resolution / 2 + shift
     with np.errstate(invalid="ignore", over="ignore"):
-        in_voxels = (points - centre) / spacing + resolution / 2
+        in_voxels = (points - centre) / spacing + middle
     packed, bad, degenerate = _core.voxelize_surface(
         in_voxels, triangles, resolution, resolution, resolution, threads
     )
-    origin = centre - spacing * resolution / 2
+    origin = centre - spacing * middle
     place: Vector = (float(origin[0]), float(origin[1]), float(origin[2]))
     grid = VoxelGrid(packed, (resolution,) * 3, place, (spacing,) * 3)
     if fill == "hull":
@@ -129,6 +153,7 @@ def make_pair(
     scale: int = 8,
     *,
     margin: int = 1,
+    placement: Placement | None = None,
     threads: int = 0,
 ) -> Pair:
     """Voxelize a mesh at ``low * scale`` and pool it to ``low`` under each low rule.
@@ -139,6 +164,7 @@ def make_pair(
         low: voxels along each edge of the coarse grids.
         scale: fine voxels along the edge of a coarse one.
         margin: empty fine voxels on every side.
+        placement: see `voxelize`.
         threads: how many to use, 0 for one a core.
 
     Raises:
@@ -147,7 +173,15 @@ def make_pair(
     """
     if low < 1 or scale < 1:
         raise UsageError(f"pair: expected low and scale of at least 1, found {low} and {scale}")
-    made = voxelize(vertices, faces, low * scale, fill="none", margin=margin, threads=threads)
+    made = voxelize(
+        vertices,
+        faces,
+        low * scale,
+        fill="none",
+        margin=margin,
+        placement=placement,
+        threads=threads,
+    )
     return pair_of(made.grid, scale, report=made.report, threads=threads)
 
 
@@ -196,11 +230,16 @@ def _check_mesh(
 
 
 def _fit(
-    points: npt.NDArray[np.float64], triangles: npt.NDArray[np.int64], room: int
-) -> tuple[npt.NDArray[np.float64], float]:
-    """The centre of the usable triangles and the voxel that makes their longest side fill `room`.
+    points: npt.NDArray[np.float64],
+    triangles: npt.NDArray[np.int64],
+    room: int,
+    placement: Placement,
+) -> tuple[npt.NDArray[np.float64], float, npt.NDArray[np.float64]]:
+    """How the usable triangles are fitted into ``room`` voxels.
 
-    A mesh that is a single point gets voxels of 1.
+    Returns:
+        their centre; the voxel that makes their longest side take its share of the room, 1 for a
+        mesh that is a single point; how far they lie from the middle, (3,) voxels.
     """
     known = np.all((triangles >= 0) & (triangles < len(points)), axis=1)
     finite = np.all(np.isfinite(points), axis=1)
@@ -219,5 +258,7 @@ def _fit(
         longest = float((high - low).max())
     if not np.isfinite(longest):
         raise InputError(f"mesh: its extent is not finite: it spans {low} to {high}")
-    spacing = longest / (room - 2 * INSET)
-    return low + (high - low) / 2, spacing if spacing > 0 else 1.0
+    inside = room - 2 * INSET
+    spacing = longest / (inside * placement.share) or 1.0
+    left = np.maximum(inside - (high - low) / spacing, 0.0)
+    return low + (high - low) / 2, spacing, (np.asarray(placement.at) - 0.5) * left

@@ -1,5 +1,8 @@
 import json
 import os
+import random
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -7,9 +10,12 @@ import time
 import numpy as np
 import pytest
 
+from mvd_toolkit import io, ops
+from mvd_toolkit.augmented_copies import CopyRecipe
 from mvd_toolkit.convert_dataset import convert_dataset
 from mvd_toolkit.data import split_of
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.directory_lock import only_writer
+from mvd_toolkit.errors import InputError, OutputExistsError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.pair_file import read_pair
 
@@ -48,13 +54,13 @@ def test_meshes_become_pairs(meshes, tmp_path):
     out = tmp_path / "dataset"
     told = []
     report = convert_dataset(
-        meshes, out, low=8, high=32, workers=1, on_item=lambda *args: told.append(args)
+        meshes, out, pairs=[(8, 32)], workers=1, on_item=lambda *args: told.append(args)
     )
     assert [outcome.status for outcome in report.outcomes] == ["made"] * 6
     assert [args[1:] for args in told] == [(i + 1, 6) for i in range(6)]
-    assert sum(report.counts.values()) == 6
+    assert sum(report.counts["8:32"].values()) == 6
     description = json.loads((out / "dataset.json").read_text())
-    assert description["counts"] == {"8:32": report.counts}
+    assert description["counts"] == report.counts
     assert description["split"] == [0.8, 0.1, 0.1]
     for name in pair_paths(out):
         stored = read_pair(out / name)
@@ -65,8 +71,8 @@ def test_meshes_become_pairs(meshes, tmp_path):
 
 def test_several_processes_make_the_same_dataset(meshes, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    convert_dataset(meshes, one, low=8, high=32, workers=1)
-    convert_dataset(meshes, two, low=8, high=32, workers=2)
+    convert_dataset(meshes, one, pairs=[(8, 32)], workers=1)
+    convert_dataset(meshes, two, pairs=[(8, 32)], workers=2)
     assert pair_paths(one) == pair_paths(two)
     for name in pair_paths(one):
         assert np.array_equal(read_pair(one / name).odms, read_pair(two / name).odms)
@@ -74,12 +80,12 @@ def test_several_processes_make_the_same_dataset(meshes, tmp_path):
 
 def test_the_same_command_again_does_what_is_missing(meshes, tmp_path):
     out = tmp_path / "dataset"
-    convert_dataset(meshes, out, low=8, high=32, workers=1)
+    convert_dataset(meshes, out, pairs=[(8, 32)], workers=1)
     before = {name: (out / name).stat().st_mtime_ns for name in pair_paths(out)}
     gone = pair_paths(out)[2]
     (out / gone).unlink()
     write_box(meshes / "new.obj", (0.2, 0.2, 1.0))
-    report = convert_dataset(meshes, out, low=8, high=32, workers=1)
+    report = convert_dataset(meshes, out, pairs=[(8, 32)], workers=1)
     statuses = sorted(outcome.status for outcome in report.outcomes)
     assert statuses == ["made"] * 2 + ["skipped"] * 5
     after = {name: (out / name).stat().st_mtime_ns for name in pair_paths(out)}
@@ -91,27 +97,27 @@ def test_failures_are_listed_and_stop_nothing(meshes, tmp_path):
     (meshes / "broken.obj").write_text("v 0 0 0\nf 1 2 3\n")
     (meshes / "empty.stl").write_bytes(b"")
     out = tmp_path / "dataset"
-    report = convert_dataset(meshes, out, low=8, high=32, workers=2)
+    report = convert_dataset(meshes, out, pairs=[(8, 32)], workers=2)
     assert len(report.with_status("made")) == 6
-    failed = {outcome.source.name: outcome.error for outcome in report.with_status("failed")}
+    failed = {outcome.source.name: outcome.why for outcome in report.with_status("failed")}
     assert set(failed) == {"broken.obj", "empty.stl"}
     assert all(failed.values())
-    listed = json.loads((out / "dataset.json").read_text())["failures"]
+    listed = json.loads((out / "dataset.json").read_text())["left_out"]
     assert {os.path.basename(row["source"]) for row in listed} == set(failed)
 
 
 def test_the_same_mesh_twice_is_one_pair(meshes, tmp_path):
     write_box(meshes / "c" / "model.obj", (0.3, 1.0, 0.4))
-    report = convert_dataset(meshes, tmp_path / "dataset", low=8, high=32, workers=1)
+    report = convert_dataset(meshes, tmp_path / "dataset", pairs=[(8, 32)], workers=1)
     assert [o.source.parent.name for o in report.with_status("duplicate")] == ["c"]
-    assert sum(report.counts.values()) == 6
+    assert sum(report.counts["8:32"].values()) == 6
 
 
 def test_a_shape_is_in_the_same_split_at_every_edge(meshes, tmp_path):
     out = tmp_path / "dataset"
     halves = (0.5, 0.25, 0.25)
-    convert_dataset(meshes, out, low=8, high=32, split=halves, workers=1)
-    convert_dataset(meshes, out, low=4, high=16, split=halves, workers=1)
+    convert_dataset(meshes, out, pairs=[(8, 32)], split=halves, workers=1)
+    convert_dataset(meshes, out, pairs=[(4, 16)], split=halves, workers=1)
     places = {}
     for name in pair_paths(out):
         split, file = name.split("/")
@@ -122,17 +128,141 @@ def test_a_shape_is_in_the_same_split_at_every_edge(meshes, tmp_path):
     assert json.loads((out / "dataset.json").read_text())["pairs"] == [[4, 16], [8, 32]]
 
 
+def test_two_edges_in_one_go_are_what_they_are_one_after_the_other(meshes, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    convert_dataset(meshes, one, pairs=[(8, 32), (4, 16)], workers=1)
+    convert_dataset(meshes, two, pairs=[(4, 16)], workers=1)
+    convert_dataset(meshes, two, pairs=[(8, 32)], workers=1)
+    assert content(one) == content(two)
+
+
+def test_the_description_has_the_hash_of_every_split(meshes, tmp_path):
+    out = tmp_path / "dataset"
+    convert_dataset(meshes, out, pairs=[(8, 32)], workers=1)
+    before = json.loads((out / "dataset.json").read_text())["hashes"]["8:32"]
+    assert set(before) == {"train", "val", "test"}
+    assert all(len(digest) == 64 for digest in before.values())
+    write_box(meshes / "new.obj", (0.2, 0.2, 1.0))
+    convert_dataset(meshes, out, pairs=[(8, 32)], split=(0.8, 0.1, 0.1), workers=1)
+    after = json.loads((out / "dataset.json").read_text())["hashes"]["8:32"]
+    assert sum(before[split] != after[split] for split in before) == 1
+
+
+def stored(out, pattern):
+    return {path.name.split("_")[0]: read_pair(path) for path in sorted(out.glob(pattern))}
+
+
+@pytest.mark.parametrize("turn", ["none", "up", "any"])
+def test_copies_are_of_training_shapes_and_lie_elsewhere(meshes, tmp_path, turn):
+    out = tmp_path / "dataset"
+    halves = (0.5, 0.25, 0.25)
+    convert_dataset(
+        meshes, out, pairs=[(8, 32)], split=halves, copies=CopyRecipe(2, turn), workers=1
+    )
+    trained = stored(out, "train/*.npz")
+    plain = [name for name in trained if "+" not in name]
+    assert plain
+    assert sorted(trained) == sorted(f"{n}{end}" for n in plain for end in ("", "+1", "+2"))
+    assert not [name for name in pair_paths(out) if "+" in name and not name.startswith("train")]
+    for name in plain:
+        odms = [trained[f"{name}{end}"].odms for end in ("", "+1", "+2")]
+        assert not np.array_equal(odms[1], odms[2])
+        spans = [_longest(o) for o in odms]
+        assert spans[0] == 30
+        if turn == "none":
+            assert all(0.55 * 30 - 1 <= span <= 31 for span in spans[1:])
+
+
+def _longest(odms):
+    """The longest side of a shape, voxels, from its silhouettes."""
+    silhouettes = odms < 32
+    return max(
+        int(np.ptp(np.flatnonzero(s.any(axis=1 - axis)))) + 1
+        for s in silhouettes
+        for axis in (0, 1)
+    )
+
+
+def test_turning_about_the_vertical_keeps_the_height_upright():
+    recipe = CopyRecipe(1, "up")
+    for axis, up in enumerate("xyz"):
+        rotation, _ = recipe.draw("ab" * 32, 1, up)
+        assert np.allclose(rotation[axis], np.eye(3)[axis])
+        assert not np.allclose(rotation, np.eye(3), atol=1e-3)
+
+
+def test_rotations_are_rotations_and_copies_depend_on_seed_shape_and_number_alone():
+    recipe = CopyRecipe(1, "any")
+    rotation, placement = recipe.draw("ab" * 32, 1, "y")
+    assert np.allclose(rotation @ rotation.T, np.eye(3))
+    assert np.linalg.det(rotation) == pytest.approx(1)
+    assert np.array_equal(recipe.draw("ab" * 32, 1, "y")[0], rotation)
+    others = [
+        recipe.draw("ab" * 32, 2, "y"),
+        recipe.draw("cd" * 32, 1, "y"),
+        CopyRecipe(1, "any", seed=1).draw("ab" * 32, 1, "y"),
+    ]
+    assert all(not np.allclose(other[0], rotation) for other in others)
+    assert 0.55 <= placement.share <= 1
+
+
+def test_a_dataset_may_get_more_copies_but_no_others(meshes, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    convert_dataset(meshes, one, pairs=[(8, 32)], copies=CopyRecipe(1, "up"), workers=1)
+    report = convert_dataset(meshes, one, pairs=[(8, 32)], copies=CopyRecipe(2, "up"), workers=1)
+    assert report.with_status("made")
+    convert_dataset(meshes, two, pairs=[(8, 32)], copies=CopyRecipe(2, "up"), workers=1)
+    assert content(one) == content(two)
+    copies = CopyRecipe(2, "up", seed=1)
+    with pytest.raises(UsageError, match="its copies have seed 0, expected the same, found 1"):
+        convert_dataset(meshes, one, pairs=[(8, 32)], copies=copies, workers=1)
+
+
+def test_voxel_files_are_fine_grids_and_coarse_ones_are_told(tmp_path):
+    folder, out = tmp_path / "voxels", tmp_path / "dataset"
+    folder.mkdir()
+    fine = np.zeros((32, 32, 32), bool)
+    fine[4:20, 6:30, 9:12] = True
+    grid = VoxelGrid.from_dense(fine, (1.0, 2.0, 3.0), 0.5)
+    io.save(grid, folder / "chair_32.binvox")
+    io.save(ops.pool(grid, 4, "any"), folder / "chair_8.binvox")
+    io.save(VoxelGrid.from_dense(np.ones((64, 64, 20), bool)), folder / "board.binvox")
+    io.save(VoxelGrid.from_dense(np.ones((40, 40, 40), bool)), folder / "odd.binvox")
+    report = convert_dataset(folder, out, pairs=[(8, 32)], copies=CopyRecipe(2), workers=1)
+    statuses = {outcome.source.stem: outcome.status for outcome in report.outcomes}
+    assert statuses == {
+        "chair_32": "made", "chair_8": "coarse", "board": "made", "odd": "failed"
+    }  # fmt: skip
+    pairs = stored(out, "*/*.npz")
+    assert len(pairs) == 2
+    (chair,) = (pair for name, pair in pairs.items() if name.startswith("chair"))
+    assert np.array_equal(chair.odms, ops.extract_odms(grid))
+    assert chair.origin == (1.0, 2.0, 3.0)
+    told = {
+        row["source"]: row["why"]
+        for row in json.loads((out / "dataset.json").read_text())["left_out"]
+    }
+    assert "a coarse grid" in told[str(folder / "chair_8.binvox")]
+    assert "expected an edge that 32 divides, found 40" in told[str(folder / "odd.binvox")]
+
+
+def test_two_processes_do_not_write_into_one_dataset(meshes, tmp_path):
+    with only_writer(tmp_path / "dataset"), pytest.raises(OutputExistsError, match="is writing"):
+        convert_dataset(meshes, tmp_path / "dataset", pairs=[(8, 32)], workers=1)
+    convert_dataset(meshes, tmp_path / "dataset", pairs=[(8, 32)], workers=1)
+
+
 def test_another_split_of_a_dataset_is_refused(meshes, tmp_path):
     out = tmp_path / "dataset"
-    convert_dataset(meshes, out, low=8, high=32, workers=1)
+    convert_dataset(meshes, out, pairs=[(8, 32)], workers=1)
     with pytest.raises(UsageError, match="was split"):
-        convert_dataset(meshes, out, low=8, high=32, split=(1.0, 0.0, 0.0), workers=1)
+        convert_dataset(meshes, out, pairs=[(8, 32)], split=(1.0, 0.0, 0.0), workers=1)
 
 
 @pytest.mark.parametrize(("low", "high"), [(8, 30), (0, 32), (32, 32), (32, 4096)])
 def test_impossible_edges_are_refused(meshes, tmp_path, low, high):
     with pytest.raises(UsageError, match="multiple of it"):
-        convert_dataset(meshes, tmp_path / "dataset", low=low, high=high)
+        convert_dataset(meshes, tmp_path / "dataset", pairs=[(low, high)])
 
 
 def test_a_folder_without_meshes_is_an_input_error(tmp_path):
@@ -147,7 +277,7 @@ from pathlib import Path
 from mvd_toolkit import convert_dataset
 
 def crash_on_killer(item, convert=convert_dataset._convert):
-    if item.source.stem == "killer":
+    if item.shape.path.stem == "killer":
         os._exit(9)
     return convert(item)
 
@@ -155,10 +285,10 @@ convert_dataset._convert = crash_on_killer
 
 if __name__ == "__main__":
     report = convert_dataset.convert_dataset(
-        Path(sys.argv[1]), Path(sys.argv[2]), low=8, high=32, workers=2
+        Path(sys.argv[1]), Path(sys.argv[2]), pairs=[(8, 32)], workers=2
     )
     for outcome in report.outcomes:
-        print(outcome.source.name, outcome.status, outcome.error)
+        print(outcome.source.name, outcome.status, outcome.why)
 """
 
 
@@ -178,6 +308,50 @@ def test_a_mesh_that_kills_its_process_fails_alone(meshes, tmp_path):
     assert any("killer.obj failed" in line and "process died" in line for line in lines)
 
 
+KILLED = """
+import sys
+from mvd_toolkit.augmented_copies import CopyRecipe
+from mvd_toolkit.convert_dataset import convert_dataset
+
+if __name__ == "__main__":
+    convert_dataset(
+        sys.argv[1], sys.argv[2], pairs=[(8, 32), (16, 32)], copies=CopyRecipe(2, "any"), workers=2
+    )
+"""
+
+
+def content(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_files(meshes, tmp_path):
+    (meshes / "broken.obj").write_text("v 0 0 0\nf 1 2 3\n")
+    script, whole, parts = tmp_path / "script.py", tmp_path / "whole", tmp_path / "parts"
+    script.write_text(KILLED)
+    subprocess.run([sys.executable, script, meshes, whole], check=True)
+    finished = len(pair_paths(whole))
+    moments = random.Random(0)
+    kills = 0
+    while kills < 3:
+        wanted = len(pair_paths(parts)) + moments.randint(1, 3)
+        process = subprocess.Popen([sys.executable, script, meshes, parts])
+        wait_until(
+            lambda process=process: (len(pair_paths(parts)), process.poll()),
+            lambda state, wanted=wanted: state[0] >= wanted or state[1] is not None,
+        )
+        process.kill()
+        if process.wait() == -signal.SIGKILL:
+            kills += 1
+        else:
+            shutil.rmtree(parts)  # it was quicker than the kill
+    (parts / "train").mkdir(exist_ok=True)
+    (parts / "train" / ".half.npz.0123.tmp").write_bytes(b"half")  # what a kill may leave
+    subprocess.run([sys.executable, script, meshes, parts], check=True)
+    assert len(pair_paths(parts)) == finished >= 12
+    assert content(parts) == content(whole)
+
+
 HANG = """
 import os, sys, time
 from pathlib import Path
@@ -191,7 +365,7 @@ convert_dataset._convert = hang
 
 if __name__ == "__main__":
     convert_dataset.convert_dataset(
-        Path(sys.argv[1]), Path(sys.argv[2]), low=8, high=32, workers=2
+        Path(sys.argv[1]), Path(sys.argv[2]), pairs=[(8, 32)], workers=2
     )
 """
 
@@ -210,7 +384,7 @@ def test_workers_end_when_their_parent_is_killed(meshes, tmp_path):
 def wait_until(ask, good, seconds=60):
     end = time.monotonic() + seconds
     while not good(answer := ask()) and time.monotonic() < end:
-        time.sleep(0.05)
+        time.sleep(0.01)
     return answer
 
 

@@ -23,7 +23,7 @@ def test_the_fine_grid_is_the_hull_of_its_odms(tmp_path):
     grids = [solid(seed=seed) for seed in range(3)]
     for index, grid in enumerate(grids):
         write_pair(tmp_path / "train", f"s{index}", pair_of(grid, 4))
-    write_description(tmp_path, 4, 16)
+    write_description(tmp_path, [(4, 16)])
     dataset = PairDataset(tmp_path, "train")
     assert dataset.ids == ["s0", "s1", "s2"]
     assert dataset.scale == 4
@@ -64,10 +64,15 @@ def test_a_dataset_of_two_kinds_asks_which(tmp_path):
     assert PairDataset(tmp_path, "train", low=8).high == 32
 
 
-def test_a_limit_spreads_over_the_dataset(tmp_path):
-    make_tiny_dataset(tmp_path, low=4, scale=4, count=8)
-    dataset = PairDataset(tmp_path, "train", limit=3)
-    assert dataset.ids == ["solid-001", "solid-003", "solid-005"]
+def test_a_limit_takes_the_same_shapes_when_others_are_added(tmp_path):
+    make_tiny_dataset(tmp_path, low=4, scale=4, count=20)
+    some = PairDataset(tmp_path, "train", limit=6)
+    assert len(some) == 6
+    assert some.ids == sorted(some.ids)
+    for seed in range(3):  # another shape comes in
+        grid = solid(seed=seed)
+        write_pair(tmp_path / "train", f"new-{seed}", pair_of(grid, 4))
+    assert len(set(some.ids) & set(PairDataset(tmp_path, "train", limit=6).ids)) >= 3
 
 
 def test_no_dataset_names_the_command_that_makes_one(tmp_path):

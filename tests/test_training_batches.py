@@ -90,7 +90,7 @@ def test_a_shape_that_a_rule_loses_comes_by_the_rule_any(tmp_path):
     pair = pair_of(VoxelGrid.from_dense(dense), 4)
     assert pair.low_half.count() == 0
     write_pair(tmp_path / "train", "sheet", pair)
-    write_description(tmp_path, 4, 16)
+    write_description(tmp_path, [(4, 16)])
     batch = Batches(PairDataset(tmp_path, "train"), 2, rules={"half": 1.0}).batch(0)
     assert batch.rule_index.tolist() == [0, 0]
     assert bool(batch.low.flatten(1).any(dim=1).all())

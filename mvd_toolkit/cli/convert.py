@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,10 +18,6 @@ from mvd_toolkit.cli._options import (
     ThreadsOption,
     output,
 )
-
-if TYPE_CHECKING:
-    from mvd_toolkit.cli._output import Output
-    from mvd_toolkit.convert_dataset import ItemOutcome
 
 
 def convert(
@@ -44,100 +40,51 @@ def convert(
     ] = None,
     pairs: Annotated[
         str | None,
-        typer.Option(metavar="LOW:HIGH,...", help="Make a dataset of pairs of meshes: 32:256."),
+        typer.Option(metavar="LOW:HIGH,...", help="Make a dataset of pairs of shapes: 32:256."),
     ] = None,
     split: Annotated[
         str, typer.Option(metavar="T,V,T", help="Shares of train, val and test, for --pairs.")
     ] = "0.8,0.1,0.1",
+    copies: Annotated[
+        int, typer.Option(min=0, help="More of each training mesh at other sizes and places.")
+    ] = 0,
+    turn: Annotated[
+        Literal["none", "up", "any"], typer.Option(help="Turn the copies: about the vertical, or.")
+    ] = "none",
+    up: Annotated[
+        Literal["x", "y", "z"] | None,
+        typer.Option(help="The meshes' vertical; by default their layout's, or y."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the copies.")] = 0,
     threads: ThreadsOption = 0,
     on_exists: OnExistsOption = "error",
     json: JsonFlag = False,
     quiet: QuietFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Convert voxel files and meshes, or make a training dataset of a folder of meshes.
+    """Convert voxel files and meshes, or make a training dataset of a folder of shapes.
 
     A mesh becomes a grid of --resolution, a grid becomes a mesh, in the same place in the world.
     """
-    from mvd_toolkit.cli import _files
+    from mvd_toolkit.augmented_copies import CopyRecipe
+    from mvd_toolkit.cli import _files, _pairs
     from mvd_toolkit.convert_file import ConvertFile
+    from mvd_toolkit.errors import UsageError
 
     out = output(ctx)
     if pairs is not None:
-        _no_file_options(form, resolution, low_rule, fill)
-        _dataset(out, inputs, out_path, pairs, split, threads)
+        if any(option is not None for option in (form, resolution, low_rule, fill)):
+            raise UsageError(
+                "--pairs takes no --format, --resolution, --low-rule or --fill: a pair holds the "
+                "low grids of every rule, and `mvd train --low-rule` chooses"
+            )
+        recipe = CopyRecipe(copies, turn, seed=seed)
+        _pairs.convert(out, inputs, out_path, pairs, split, recipe, up, threads)
         return
+    if copies or turn != "none" or up:
+        raise UsageError("--copies, --turn and --up are for --pairs")
     _files.writable(form)
     destination = _files.destination(out, out_path, inputs)
     items = _files.find(out, inputs, _files.suffixes(reads=True), destination)
     job = ConvertFile(destination, form, resolution, low_rule, fill, on_exists, threads)
     _files.run(out, items, job, single=_files.is_single(inputs))
-
-
-def _no_file_options(*values: object) -> None:
-    from mvd_toolkit.errors import UsageError
-
-    if any(value is not None for value in values):
-        raise UsageError("--pairs takes no --format, --resolution, --low-rule or --fill")
-
-
-def _dataset(
-    out: Output, inputs: list[Path], dataset: Path | None, pairs: str, split: str, workers: int
-) -> None:
-    from mvd_toolkit import batch
-    from mvd_toolkit.cli import _files
-    from mvd_toolkit.convert_dataset import convert_dataset
-    from mvd_toolkit.errors import BatchError, UsageError
-
-    if dataset is None:
-        raise UsageError("--pairs: -o says where the dataset goes")
-    edges, shares = _edges(pairs), _shares(split)
-    meshes = [s.path for s in batch.find_sources(inputs, _files.suffixes("mesh", reads=True))]
-    failures: list[str] = []
-    with out.progress(len(meshes) * len(edges), "pairs") as progress:
-
-        def tell(outcome: ItemOutcome, done: int, total: int) -> None:
-            progress.start(outcome.source.name)
-            progress.finish()
-            item = {"input": str(outcome.source), "status": outcome.status}
-            if outcome.status == "failed":
-                item["error"] = outcome.error
-                failures.append(f"{outcome.source}: {outcome.error}")
-            out.item(item)
-
-        counts = {}
-        for low, high in edges:
-            report = convert_dataset(
-                meshes, dataset, low=low, high=high, split=shares, workers=workers, on_item=tell
-            )
-            counts[f"{low}:{high}"] = report.counts
-    out.summary = {"dataset": str(dataset), "pairs": counts, "failed": len(failures)}
-    for name, shapes in counts.items():
-        said = ", ".join(f"{count} {part}" for part, count in shapes.items())
-        out.say(f"{name}: {said}")
-    out.data(str(dataset))
-    if failures:
-        lines = "\n  ".join(failures)
-        raise BatchError(f"{len(failures)} of {len(meshes) * len(edges)} failed:\n  {lines}")
-    out.finish()
-
-
-def _edges(text: str) -> list[tuple[int, int]]:
-    """The edges that ``--pairs 32:256,64:512`` names."""
-    from mvd_toolkit.errors import UsageError
-
-    try:
-        pairs = [tuple(int(edge) for edge in part.split(":")) for part in text.split(",")]
-        return [(low, high) for low, high in pairs]
-    except ValueError:
-        raise UsageError(f"--pairs: expected LOW:HIGH, 32:256 say, found {text!r}") from None
-
-
-def _shares(text: str) -> list[float]:
-    """The shares that ``--split 0.8,0.1,0.1`` names."""
-    from mvd_toolkit.errors import UsageError
-
-    try:
-        return [float(share) for share in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--split: expected three numbers, found {text!r}") from None

@@ -1,0 +1,86 @@
+"""`mvd convert --pairs`: a folder of shapes becomes a dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mvd_toolkit.augmented_copies import Axis, CopyRecipe
+from mvd_toolkit.cli._output import Output
+from mvd_toolkit.convert_dataset import ItemOutcome, convert_dataset
+from mvd_toolkit.errors import BatchError, UsageError
+from mvd_toolkit.shape_files import find_shapes
+
+
+def convert(
+    out: Output,
+    inputs: Sequence[Path],
+    dataset: Path | None,
+    pairs: str,
+    split: str,
+    copies: CopyRecipe,
+    up: Axis | None,
+    workers: int,
+) -> None:
+    """Make or complete the dataset, tell each shape and the summary.
+
+    Raises:
+        UsageError: the options make no sense.
+        BatchError: some shapes failed; the others are done.
+    """
+    if dataset is None:
+        raise UsageError("--pairs: -o says where the dataset goes")
+    shapes = find_shapes(inputs, up)
+    statuses = Counter(made=0, skipped=0, duplicate=0, coarse=0, failed=0)
+    failures: list[str] = []
+    with out.progress(len(shapes), "pairs") as progress:
+
+        def tell(outcome: ItemOutcome, done: int, total: int) -> None:
+            progress.start(outcome.source.name)
+            progress.finish()
+            statuses[outcome.status] += 1
+            item = {"input": str(outcome.source), "status": outcome.status}
+            out.item(item | ({"why": outcome.why} if outcome.why else {}))
+            if outcome.status == "failed":
+                failures.append(f"{outcome.source}: {outcome.why}")
+
+        report = convert_dataset(
+            shapes,
+            dataset,
+            pairs=parse_edges(pairs),
+            split=_shares(split),
+            copies=copies,
+            workers=workers,
+            on_item=tell,
+        )
+    out.summary = {"dataset": str(dataset), "pairs": report.counts, **statuses}
+    out.say(", ".join(f"{count} {status}" for status, count in statuses.items() if count))
+    for name, parts in report.counts.items():
+        out.say(f"{name}: " + ", ".join(f"{count} {part}" for part, count in parts.items()))
+    out.data(str(dataset))
+    if failures:
+        lines = "\n  ".join(failures)
+        raise BatchError(f"{len(failures)} of {len(report.outcomes)} failed:\n  {lines}")
+    out.finish()
+
+
+def parse_edges(text: str) -> list[tuple[int, int]]:
+    """The edges that ``32:256,64:512`` names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    try:
+        pairs = [tuple(int(edge) for edge in part.split(":")) for part in text.split(",")]
+        return [(low, high) for low, high in pairs]
+    except ValueError:
+        raise UsageError(f"--pairs: expected LOW:HIGH, 32:256 say, found {text!r}") from None
+
+
+def _shares(text: str) -> list[float]:
+    """The shares that ``--split 0.8,0.1,0.1`` names."""
+    try:
+        return [float(share) for share in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--split: expected three numbers, found {text!r}") from None
