@@ -49,3 +49,9 @@ FACE_VIEWS: Final = (
 LOW_RULES: Final = ("any", "half", "centre")
 """How a low grid may have been made from a fine one: a coarse voxel is occupied when any of its
 fine voxels is, when at least half of them are, or when the fine voxel at its centre is."""
+
+SOFT_RULE: Final = "soft"
+"""The low grid holds the occupied fraction of each coarse voxel, not a bit."""
+
+INPUT_RULES: Final = (*LOW_RULES, SOFT_RULE)
+"""All that the networks may be told about their input."""

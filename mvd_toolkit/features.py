@@ -2,11 +2,13 @@
 
 A *view* is the grid turned so that a face looks along the last axis: (N, N, N) boolean, indexed
 ``[u, v, depth]`` with ``u, v`` the face's image axes. Every feature is local and relative to the
-surface that the pixel sees, so one network serves all faces, places and resolutions.
+surface that the pixel sees, so one network serves all faces, places and resolutions; only a border
+close by is told, and only to a shape that spans the grid.
 
 The *base* of a view is the grid that carving starts from: the low grid itself under the rule
-*any*, which contains the true shape; its dilation under *half* and *centre*, which do not.
-Depths are told relative to the base's first voxel.
+*any* or *soft*, which contains the true shape; its dilation under *half* and *centre*, which do
+not. Depths are told relative to the base's first voxel. Under *soft* the grid is where anything is
+covered at all, and its columns show how much.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from mvd_toolkit.conventions import FACE_VIEWS, LOW_RULES
+from mvd_toolkit.conventions import FACE_VIEWS, INPUT_RULES, LOW_RULES
 
 _RINGS = (2, 4)  # distances, in pixels, of the neighbours whose relative depth is told
 _DEPTH_UNIT = 8.0  # low voxels that relative depths and thicknesses are measured in
+_BORDER_REACH = 4.0  # low voxels within which a border is told
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,28 @@ class FeatureConfig:
         before: layers in front of the base's surface.
         behind: layers from the surface on.
         radius: neighbouring columns to each side, seen at the pixel's own depth.
+        borders: tell how near the six borders are, along axes that the shape spans from end to end.
+            A shape fitted to its grid ends just inside the border, which voxels do not say.
+        soft: know the rule *soft*, and show coverage in the columns where it is given.
     """
 
     before: int = 4
     behind: int = 12
     radius: int = 1
+    borders: bool = True
+    soft: bool = True
 
     @property
     def channels(self) -> int:
         """How many feature planes there are."""
         columns = (2 * self.radius + 1) ** 2
-        return columns * (self.before + self.behind) + 8 * len(_RINGS) + 3 + len(LOW_RULES)
+        local = columns * (self.before + self.behind) + 8 * len(_RINGS) + 3
+        return local + 6 * self.borders + len(self.rules)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules that are told apart."""
+        return INPUT_RULES if self.soft else LOW_RULES
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON-able values."""
@@ -87,12 +101,12 @@ def base_grids(grids: torch.Tensor, rule_index: torch.Tensor) -> torch.Tensor:
 
     Args:
         grids: (B, N, N, N) bool, low grids (hulls).
-        rule_index: (B,) int64, place of each grid's rule in `LOW_RULES`.
+        rule_index: (B,) int64, place of each grid's rule in `INPUT_RULES`.
 
     Returns:
         (B, N, N, N) bool.
     """
-    superset = rule_index == LOW_RULES.index("any")
+    superset = (rule_index == INPUT_RULES.index("any")) | (rule_index == INPUT_RULES.index("soft"))
     if bool(superset.all()):
         return grids
     return torch.where(superset[:, None, None, None], grids, dilate(grids))
@@ -103,18 +117,22 @@ def view_features(
     base_depth: torch.Tensor,
     rule_index: torch.Tensor,
     config: FeatureConfig,
+    coverage: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Feature planes of views; all zero where the base has no silhouette.
 
-    Planes: occupancy of the columns within ``radius``, from ``before`` layers in front of the
-    pixel's own base depth to ``behind`` from it on; relative base depth of the eight neighbours at
-    2 and 4 pixels; silhouette; thickness from the first to the last voxel, fine and coarse; rule.
+    Planes: occupancy (or coverage) of the columns within ``radius``, from ``before`` layers in
+    front of the pixel's own base depth to ``behind`` from it on; relative base depth of the eight
+    neighbours at 2 and 4 pixels; silhouette; thickness from the first to the last voxel, fine and
+    coarse; distances to the six borders; rule.
 
     Args:
         views: (M, N, N, N) bool, the low grids as the faces see them.
         base_depth: (M, N, N) int64, depth of the base, N where background.
-        rule_index: (M,) int64.
+        rule_index: (M,) int64, place in `INPUT_RULES`; *soft* is *any* to a ``config`` that does
+            not know it.
         config: which voxels are seen.
+        coverage: (M, N, N, N) float32, 0 or 1 where the rule is not *soft*; None where none is.
 
     Returns:
         (M, C, N, N) float32, C = ``config.channels``.
@@ -122,26 +140,23 @@ def view_features(
     edge = views.shape[-1]
     silhouette = base_depth < edge
     depth = torch.where(silhouette, base_depth, 0)
-    planes = torch.cat(
-        [
-            _columns(views, depth, config),
-            _relative_depths(base_depth, depth),
-            _thickness(views, depth, silhouette),
-            _rule_planes(rule_index, edge),
-        ],
-        dim=1,
-    )
-    return planes * silhouette[:, None]
+    seen = coverage if coverage is not None and config.soft else views.to(torch.uint8)
+    planes = [
+        _columns(seen, depth, config),
+        _relative_depths(base_depth, depth),
+        _thickness(views, depth, silhouette),
+    ]
+    if config.borders:
+        planes.append(_border_distances(views, depth))
+    planes.append(_rule_planes(rule_index, edge, config))
+    return torch.cat(planes, dim=1) * silhouette[:, None]
 
 
-def _columns(views: torch.Tensor, depth: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
-    edge, radius = views.shape[-1], config.radius
-    padded = F.pad(
-        views.to(torch.uint8),
-        (config.before, config.behind, radius, radius, radius, radius),
-    )
+def _columns(seen: torch.Tensor, depth: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
+    edge, radius = seen.shape[-1], config.radius
+    padded = F.pad(seen, (config.before, config.behind, radius, radius, radius, radius))
     window = config.before + config.behind
-    index = depth[..., None] + torch.arange(window, device=views.device)  # (M, N, N, window)
+    index = depth[..., None] + torch.arange(window, device=seen.device)  # (M, N, N, window)
     columns = [
         padded[:, u : u + edge, v : v + edge].gather(-1, index)
         for u in range(2 * radius + 1)
@@ -171,6 +186,25 @@ def _thickness(views: torch.Tensor, depth: torch.Tensor, silhouette: torch.Tenso
     return torch.stack([silhouette.float(), fine, coarse], dim=1)
 
 
-def _rule_planes(rule_index: torch.Tensor, edge: int) -> torch.Tensor:
-    one_hot = F.one_hot(rule_index, len(LOW_RULES)).float()
+def _border_distances(views: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+    """(M, 6, N, N): low voxels to the border before and behind, along u, v and depth (there from
+    the pixel's surface), in `_BORDER_REACH`; 1 where farther, and along axes not spanned.
+    """
+    edge = views.shape[-1]
+    place = torch.arange(edge, device=views.device)
+    before = torch.stack(
+        [place[:, None].expand_as(depth), place[None].expand_as(depth), depth], dim=1
+    )
+    lines = views.flatten(2).any(2), views.any(3).any(1), views.flatten(1, 2).any(1)  # (M, N) each
+    spans = torch.stack([line[:, 0] & line[:, -1] for line in lines], dim=1)  # (M, 3)
+    distances = torch.stack([before, edge - 1 - before], dim=2).flatten(1, 2) / _BORDER_REACH
+    spanned = spans.repeat_interleave(2, dim=1)[:, :, None, None]
+    return torch.where(spanned, distances.clamp(max=1), 1.0)
+
+
+def _rule_planes(rule_index: torch.Tensor, edge: int, config: FeatureConfig) -> torch.Tensor:
+    if not config.soft:
+        soft = rule_index == INPUT_RULES.index("soft")
+        rule_index = rule_index.masked_fill(soft, INPUT_RULES.index("any"))
+    one_hot = F.one_hot(rule_index, len(config.rules)).float()
     return one_hot[:, :, None, None].expand(-1, -1, edge, edge)

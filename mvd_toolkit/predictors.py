@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mvd_toolkit.conventions import FACE_COUNT, LOW_RULES
+from mvd_toolkit.conventions import FACE_COUNT, INPUT_RULES
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.features import (
     FeatureConfig,
@@ -142,23 +142,26 @@ class ViewPredictor(nn.Module, ABC):
         rule_index: torch.Tensor,
         odms: torch.Tensor,
         faces: int = FACE_COUNT,
+        coverage: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """Training loss.
 
         Args:
             low: (B, N, N, N) bool, low grids (hulls).
-            rule_index: (B,) int64, place of each grid's rule in `LOW_RULES`.
+            rule_index: (B,) int64, place of each grid's rule in `INPUT_RULES`.
             odms: (B, 6, sN, sN) int64, true fine ODMs.
             faces: look at the first so many faces only. With random symmetries applied to the items
                 any face is as good as another, and fewer faces of more items teach more a second.
+            coverage: (B, N, N, N) float32, occupied fraction where the rule is *soft*, the bits
+                elsewhere; may be left out where no rule is.
 
         Returns:
             the loss, and figures for the log.
         """
         scale, background = self.view_config.scale, odms.shape[-1]
-        views, base, rules = _views(low, rule_index, faces)
-        mask = base < views.shape[-1]
-        planes = view_features(views, base, rules, self.view_config.features)
+        looks = _looks(low, rule_index, coverage, faces)
+        base, mask = looks.base, looks.base < low.shape[-1]
+        planes = looks.planes(self.view_config.features)
         some = torch.randperm(scale**2, device=low.device)[:TRAINED_SUBPIXELS]
         logits = fine_logits(self.backbone, planes, mask, scale, some)  # (P, S, K)
         true = fine_pixels(odms[:, :faces].flatten(0, 1), mask, scale)[:, some]  # (P, S)
@@ -166,47 +169,44 @@ class ViewPredictor(nn.Module, ABC):
         loss = self.pixel_loss(logits.flatten(0, 1), bases.flatten(), true.flatten(), background)
         return loss, {"loss": float(loss.detach())}
 
-    def forward(self, low: torch.Tensor, rule: str = "any") -> torch.Tensor:
+    def forward(
+        self, low: torch.Tensor, rule: str = "any", coverage: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Predict all six faces.
 
         Args:
             low: (B, N, N, N) bool, low grids (hulls).
-            rule: how they were made, one of `LOW_RULES`.
+            rule: how they were made, one of `INPUT_RULES`.
+            coverage: (B, N, N, N) float32, the occupied fraction of each low voxel, where the rule
+                is *soft*.
 
         Returns:
             (B, 6, sN, sN) float32: probability of silhouette, or depth in fine voxels.
         """
         scale, edge = self.view_config.scale, low.shape[-1]
-        rule_index = torch.full((len(low),), LOW_RULES.index(rule), device=low.device)
-        views, base, rules = _views(low, rule_index, FACE_COUNT)
+        rule_index = torch.full((len(low),), INPUT_RULES.index(rule), device=low.device)
+        looks = _looks(low, rule_index, coverage, FACE_COUNT)
         fine = scale * edge
-        out = torch.full((len(views), fine, fine), self.outside(fine), device=low.device)
+        out = torch.full((len(looks.base), fine, fine), self.outside(fine), device=low.device)
         chunk = max(1, _CHUNK_VALUES // (self.outputs() * fine * fine))
-        for start in range(0, len(views), chunk):
-            part = slice(start, start + chunk)
-            mask = base[part] < edge
+        for start in range(0, len(looks.base), chunk):
+            some = looks.part(slice(start, start + chunk))
+            mask = some.base < edge
             if not bool(mask.any()):
                 continue
-            logits = self._logits(views[part], base[part], rules[part], mask)  # (P, s * s, K)
-            bases = base[part][mask][:, None].expand(-1, scale**2)
+            logits = self._logits(some, mask)  # (P, s * s, K)
+            bases = some.base[mask][:, None].expand(-1, scale**2)
             values = self.decode(logits.flatten(0, 1), bases.flatten(), fine)
-            low_pixels = out[part].view(-1, edge, scale, edge, scale).permute(0, 1, 3, 2, 4)
-            low_pixels[mask] = values.view(-1, scale, scale)
+            low_pixels = out[start : start + chunk].view(-1, edge, scale, edge, scale)
+            low_pixels.permute(0, 1, 3, 2, 4)[mask] = values.view(-1, scale, scale)
         return out.view(len(low), FACE_COUNT, fine, fine)
 
-    def _logits(
-        self, views: torch.Tensor, base: torch.Tensor, rules: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
+    def _logits(self, looks: Looks, mask: torch.Tensor) -> torch.Tensor:
         """(P, s * s, K): the mean over symmetries of the image."""
         config, scale = self.view_config, self.view_config.scale
         total = torch.zeros(())
         for symmetry in IMAGE_SYMMETRIES[: config.symmetries]:
-            planes = view_features(
-                turn_image(views, symmetry, 1),
-                turn_image(base, symmetry, 1),
-                rules,
-                config.features,
-            )
+            planes = looks.turned(symmetry).planes(config.features)
             turned = turn_image(mask, symmetry, 1)
             logits = fine_logits(self.backbone, planes, turned, scale)
             pixels, subpixels = _turned_order(mask, symmetry, scale)
@@ -384,11 +384,52 @@ def _turned_order(
     return pixels, turn_image(block, symmetry, 0).flatten()
 
 
-def _views(
-    low: torch.Tensor, rule_index: torch.Tensor, faces: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Views (B * faces, N, N, N), their base depths (B * faces, N, N) and rules (B * faces,)."""
-    views = face_views(low)[:, :faces].flatten(0, 1)
+@dataclass(frozen=True)
+class Looks:
+    """What M looks at low grids see, one a face.
+
+    Attributes:
+        views: (M, N, N, N) bool, the grids turned so that the look goes along the last axis.
+        base: (M, N, N) int64, depth of the base, N where background.
+        rules: (M,) int64, place of the grid's rule in `INPUT_RULES`.
+        coverage: (M, N, N, N) float32 like ``views``, or None.
+    """
+
+    views: torch.Tensor
+    base: torch.Tensor
+    rules: torch.Tensor
+    coverage: torch.Tensor | None
+
+    def planes(self, config: FeatureConfig) -> torch.Tensor:
+        """(M, C, N, N) float32 feature planes."""
+        return view_features(self.views, self.base, self.rules, config, self.coverage)
+
+    def part(self, part: slice) -> Looks:
+        """Some of them."""
+        coverage = None if self.coverage is None else self.coverage[part]
+        return Looks(self.views[part], self.base[part], self.rules[part], coverage)
+
+    def turned(self, symmetry: tuple[bool, bool, bool]) -> Looks:
+        """The same with the image turned."""
+        coverage = None if self.coverage is None else turn_image(self.coverage, symmetry, 1)
+        views, base = turn_image(self.views, symmetry, 1), turn_image(self.base, symmetry, 1)
+        return Looks(views, base, self.rules, coverage)
+
+
+def _looks(
+    low: torch.Tensor, rule_index: torch.Tensor, coverage: torch.Tensor | None, faces: int
+) -> Looks:
+    """The first ``faces`` looks at each of B grids: M = B * faces."""
+
+    def views_of(grids: torch.Tensor) -> torch.Tensor:
+        return face_views(grids)[:, :faces].flatten(0, 1)
+
+    views = views_of(low)
     base_low = base_grids(low, rule_index)
-    base_views = views if base_low is low else face_views(base_low)[:, :faces].flatten(0, 1)
-    return views, first_depth(base_views), rule_index.repeat_interleave(faces)
+    base_views = views if base_low is low else views_of(base_low)
+    return Looks(
+        views,
+        first_depth(base_views),
+        rule_index.repeat_interleave(faces),
+        None if coverage is None else views_of(coverage),
+    )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mvd_toolkit import ops
-from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
 from mvd_toolkit.features import (
     FeatureConfig,
     base_grids,
@@ -70,3 +70,37 @@ def test_base_is_dilated_where_the_rule_gives_no_superset() -> None:
     base = base_grids(grids, rules)
     assert base.sum(dim=(1, 2, 3)).tolist() == [1, 27, 27]
     assert torch.equal(base[1:], dilate(grids)[1:])
+
+
+def test_soft_shows_coverage_where_bits_would_be() -> None:
+    config = FeatureConfig(before=1, behind=3, radius=0)
+    coverage = torch.zeros(1, 6, 6, 6)
+    coverage[0, 2, 2, 1:4] = torch.tensor([0.25, 1.0, 0.5])
+    grid = coverage > 0
+    base = first_depth(grid)
+    soft = torch.tensor([INPUT_RULES.index("soft")])
+    assert torch.equal(base_grids(grid, soft), grid)
+    planes = view_features(grid, base, soft, config, coverage)
+    assert planes[0, :4, 2, 2].tolist() == [0, 0.25, 1.0, 0.5]
+    assert planes[0, -4:, 2, 2].tolist() == [0, 0, 0, 1]
+
+
+def test_soft_is_any_to_features_that_do_not_know_it() -> None:
+    config = FeatureConfig(soft=False)
+    grid = torch.rand(1, 8, 8, 8) < 0.2
+    base = first_depth(grid)
+    soft = torch.tensor([INPUT_RULES.index("soft")])
+    told = view_features(grid, base, soft, config, torch.rand(1, 8, 8, 8))
+    assert torch.equal(told, view_features(grid, base, ANY, config))
+
+
+def test_borders_are_told_along_the_axes_that_the_shape_spans() -> None:
+    grid = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
+    grid[0, :, 3:6, 2] = True  # spans u alone
+    config = FeatureConfig(before=0, behind=1, radius=0)
+    planes = view_features(grid, first_depth(grid), ANY, config)
+    first = config.channels - len(INPUT_RULES) - 6
+    borders = planes[0, first : first + 6, :, 4]  # (6, u)
+    assert borders[0].tolist() == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+    assert borders[1].tolist() == borders[0].tolist()[::-1]
+    assert bool((borders[2:] == 1).all())

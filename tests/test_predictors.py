@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
 from mvd_toolkit.predictors import (
     IMAGE_SYMMETRIES,
     DepthPredictor,
@@ -109,6 +111,30 @@ def test_the_quantile_is_the_first_depth_with_that_much_probability_before_it() 
     logits[1, 2], logits[1, 6] = torch.tensor(0.45).log(), torch.tensor(0.55).log()
     depths = predictor.decode(logits, torch.tensor([0, 0]), 256)
     assert depths.round().tolist() == [6, 2]
+
+
+@torch.inference_mode()
+def test_coverage_changes_what_is_predicted_and_turns_with_the_grid(predictor, low) -> None:
+    for parameter in predictor.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    half, full = low * 0.5, low * 1.0
+    assert not torch.equal(predictor(low, "soft", half), predictor(low, "soft", full))
+    config = replace(predictor.view_config, symmetries=8)
+    turning = type(predictor)(config).eval()
+    turning.load_state_dict(predictor.state_dict())
+    coverage = low * torch.rand(low.shape)
+    for symmetry in SYMMETRIES[::11]:
+        moved = turning(symmetry.grid(low), "soft", symmetry.grid(coverage))
+        expected = symmetry.odms(turning(low, "soft", coverage))
+        torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_loss_takes_soft_and_hard_grids_in_one_batch(predictor, low: torch.Tensor) -> None:
+    rules = torch.tensor([INPUT_RULES.index("soft"), INPUT_RULES.index("half")])
+    odms = torch.randint(0, 37, (2, 6, 36, 36))
+    coverage = low * torch.tensor([0.5, 1.0])[:, None, None, None]
+    loss, _ = predictor.loss(low, rules, odms, coverage=coverage)
+    assert bool(loss.isfinite())
 
 
 class WholeImages(nn.Module):
