@@ -78,6 +78,8 @@ def surface_mesh(
     z: int,
     origin: tuple[float, float, float],
     spacing: tuple[float, float, float],
+    smooth: bool,
+    apart: float,
     max_faces: int,
     threads: int = 0,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]: ...

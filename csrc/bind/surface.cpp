@@ -12,7 +12,8 @@ namespace {
 
 // packed (1, X, Y, W) uint64 -> vertices (V, 3) float64, faces (F, 3) int32
 py::tuple surface_mesh(const Array<Word>& packed, std::int64_t z, std::array<double, 3> origin,
-                       std::array<double, 3> spacing, std::int64_t max_faces, int threads) {
+                       std::array<double, 3> spacing, bool smooth, double apart,
+                       std::int64_t max_faces, int threads) {
     const GridShape shape = single_shape(packed, z, "packed");
     const Word* in = packed.data();
     std::optional<VoxelSurface> surface;
@@ -30,7 +31,7 @@ py::tuple surface_mesh(const Array<Word>& packed, std::int64_t z, std::array<dou
     VertexIndex* out_faces = faces.mutable_data();
     {
         py::gil_scoped_release release;
-        surface->write(origin, spacing, out_vertices, out_faces, threads);
+        surface->write({origin, spacing}, {smooth, apart}, out_vertices, out_faces, threads);
     }
     return py::make_tuple(std::move(vertices), std::move(faces));
 }
@@ -39,7 +40,8 @@ py::tuple surface_mesh(const Array<Word>& packed, std::int64_t z, std::array<dou
 
 void bind_surface(py::module_& module) {
     module.def("surface_mesh", &surface_mesh, py::arg("packed").noconvert(), py::arg("z"),
-               py::arg("origin"), py::arg("spacing"), py::arg("max_faces"), py::arg("threads") = 0);
+               py::arg("origin"), py::arg("spacing"), py::arg("smooth"), py::arg("apart"),
+               py::arg("max_faces"), py::arg("threads") = 0);
 }
 
 }  // namespace mvd::bind

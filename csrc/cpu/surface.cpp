@@ -1,5 +1,6 @@
 #include "mvd/surface.hpp"
 
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -8,43 +9,13 @@
 #include "mvd/corner_layer.hpp"
 #include "mvd/error.hpp"
 #include "mvd/parallel.hpp"
+#include "mvd/surface_net.hpp"
 
 namespace mvd {
 
 namespace {
 
 constexpr std::int64_t kLayerGrain = 8;
-
-// A corner of a voxel's face: steps from the voxel's own corner, and which of that corner's faces
-// the face is.
-struct QuadCorner {
-    int dx, dy, dz, face;
-};
-
-// The four corners of a voxel's face, counterclockwise seen from outside.
-using Quad = std::array<QuadCorner, 4>;
-
-constexpr Quad make_quad(int axis, bool ahead) {
-    // Around the axis, from the axis after it to the one before it: counterclockwise seen from
-    // ahead.
-    constexpr int kU[4] = {0, 1, 1, 0}, kV[4] = {0, 0, 1, 1};
-    Quad quad{};
-    for (std::size_t i = 0; i < 4; ++i) {
-        const std::size_t turn = ahead ? i : 3 - i;
-        int step[3] = {};
-        step[axis] = ahead;
-        step[(axis + 1) % 3] = kU[turn];
-        step[(axis + 2) % 3] = kV[turn];
-        // A corner one step ahead has the face one step back.
-        const int du = 1 - step[axis == 0 ? 1 : 0], dv = 1 - step[axis == 2 ? 1 : 2];
-        quad[i] = {step[0], step[1], step[2], corner_face(axis, du, dv)};
-    }
-    return quad;
-}
-
-constexpr std::array<Quad, 6> kQuads = {make_quad(0, false), make_quad(0, true),
-                                        make_quad(1, false), make_quad(1, true),
-                                        make_quad(2, false), make_quad(2, true)};
 
 // Calls visit(side, y, w, voxels) for each word of voxels at one x whose face on that side touches
 // no other voxel; sides in the order of kQuads.
@@ -69,7 +40,7 @@ void for_each_exposed(const Voxels& voxels, std::int64_t x, const Visit& visit) 
 
 std::int64_t count_vertices(const Voxels& voxels, std::int64_t x) {
     std::int64_t count = 0;
-    for_each_corner(voxels, x, [&](std::int64_t, std::int64_t, const Fans* fans) {
+    for_each_corner_fans(voxels, x, [&](std::int64_t, std::int64_t, const Fans* fans) {
         count += fans ? fans->count : 1;
     });
     return count;
@@ -83,21 +54,78 @@ std::int64_t count_quads(const Voxels& voxels, std::int64_t x) {
     return count;
 }
 
-// Calls visit(vertices) for the faces of the voxels at one x, whose corners are in `layers`.
+using QuadVertices = std::array<VertexIndex, 4>;
+
+// Calls visit(side, y, z, vertices) for the faces of the voxels at one x, whose corners are in
+// `layers`.
 template <typename Visit>
 void for_each_quad(const Voxels& voxels, std::int64_t x, const CornerLayer* const (&layers)[2],
                    const Visit& visit) {
     const auto quad = [&](std::size_t side, std::int64_t y, std::int64_t w, Word exposed) {
         for_each_voxel(exposed, w, [&](std::int64_t z) {
-            std::array<VertexIndex, 4> vertices;
+            QuadVertices vertices;
             for (std::size_t i = 0; i < 4; ++i) {
                 const QuadCorner& corner = kQuads[side][i];
                 vertices[i] = layers[corner.dx]->vertex(y + corner.dy, z + corner.dz, corner.face);
             }
-            visit(vertices);
+            visit(side, y, z, vertices);
         });
     };
     for_each_exposed(voxels, x, quad);
+}
+
+using Point = std::array<double, 3>;
+
+Point point(std::int64_t x, std::int64_t y, std::int64_t z) {
+    return {static_cast<double>(x), static_cast<double>(y), static_cast<double>(z)};
+}
+
+// What moves the vertex of a fan by `apart` towards the fan's own side.
+Point step_apart(const Fan& fan, double apart) {
+    const auto& [x, y, z] = fan.pull;
+    const int square = x * x + y * y + z * z;
+    if (square == 0) return {};
+    const double scale = apart / std::sqrt(square);
+    return {scale * x, scale * y, scale * z};
+}
+
+// Writes corner + step; gives where the next goes.
+double* write_point(const GridPlace& place, const Point& corner, const Point& step, double* out) {
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        *out++ = place.origin[axis] + place.spacing[axis] * (corner[axis] + step[axis]);
+    }
+    return out;
+}
+
+// Describes the vertices at one x, the middle one of three layers, from number `first` on.
+void add_vertices(const Voxels& voxels, std::int64_t x, const CornerLayer* const (&layers)[3],
+                  VertexIndex first, SurfaceNet& net) {
+    auto i = static_cast<std::size_t>(first);
+    for_each_fan(voxels, x, [&](std::int64_t y, std::int64_t z, const Fan& fan, int fans) {
+        std::int8_t count = 0;
+        for (int half = 0; half < 6; ++half) {
+            const auto slot = static_cast<std::size_t>(half);
+            const int face = fan.face_along[slot], axis = half >> 1, step = (half & 1) ? 1 : -1;
+            if (face < 0) {
+                net.neighbours[i][slot] = static_cast<VertexIndex>(i);
+                continue;
+            }
+            const CornerLayer& layer = *layers[axis == 0 ? 1 + step : 1];
+            net.neighbours[i][slot] =
+                layer.vertex(y + (axis == 1 ? step : 0), z + (axis == 2 ? step : 0),
+                             face_at_other_end(face, axis));
+            ++count;
+        }
+        net.pull[i] = {fan.pull[0], fan.pull[1], fan.pull[2], count};
+        net.area[i] = {fan.area[0], fan.area[1], fan.area[2], static_cast<std::int8_t>(fans - 1)};
+        ++i;
+    });
+}
+
+// Calls body(begin, end) with consecutive parts of the corner layers 0 to X on threads.
+template <typename Body>
+void for_layers(const GridShape& shape, int threads, const Body& body) {
+    parallel_for(shape.x + 1, kLayerGrain, threads, body);
 }
 
 }  // namespace
@@ -108,7 +136,7 @@ VoxelSurface::VoxelSurface(const Word* packed, GridShape shape, int threads)
       first_vertex_(static_cast<std::size_t>(shape.x + 2)),
       first_quad_(static_cast<std::size_t>(shape.x + 1)) {
     const Voxels voxels(packed, shape);
-    parallel_for(shape.x + 1, kLayerGrain, threads, [&](std::int64_t begin, std::int64_t end) {
+    for_layers(shape, threads, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t x = begin; x < end; ++x) {
             const auto next = static_cast<std::size_t>(x + 1);
             first_vertex_[next] = count_vertices(voxels, x);
@@ -123,35 +151,98 @@ VoxelSurface::VoxelSurface(const Word* packed, GridShape shape, int threads)
     }
 }
 
-void VoxelSurface::write(std::array<double, 3> origin, std::array<double, 3> spacing,
-                         double* vertices, VertexIndex* faces, int threads) const {
+void VoxelSurface::write(const GridPlace& place, const SurfaceOptions& options, double* vertices,
+                         VertexIndex* faces, int threads) const {
+    if (options.smooth) {
+        write_smooth(place, options.apart, vertices, faces, threads);
+    } else {
+        write_plain(place, options.apart, vertices, faces, threads);
+    }
+}
+
+void VoxelSurface::write_plain(const GridPlace& place, double apart, double* vertices,
+                               VertexIndex* faces, int threads) const {
     const Voxels voxels(packed_, shape_);
-    const auto first = [&](std::int64_t x) { return first_vertex_[static_cast<std::size_t>(x)]; };
-    const auto write_vertices = [&](std::int64_t x) {
-        double* out = vertices + 3 * first(x);
-        for_each_corner(voxels, x, [&](std::int64_t y, std::int64_t z, const Fans* fans) {
-            for (int fan = 0; fan < (fans ? fans->count : 1); ++fan) {
-                *out++ = origin[0] + spacing[0] * static_cast<double>(x);
-                *out++ = origin[1] + spacing[1] * static_cast<double>(y);
-                *out++ = origin[2] + spacing[2] * static_cast<double>(z);
+    const auto write_layer = [&](CornerLayer& layer, std::int64_t x) {
+        double* out = vertices + 3 * std::int64_t{first_vertex(x)};
+        layer.number(x, first_vertex(x), [&](std::int64_t y, std::int64_t z, const Fans* fans) {
+            const Point corner = point(x, y, z);
+            if (!fans || fans->count == 1) {
+                out = write_point(place, corner, {}, out);
+                return;
+            }
+            for (int i = 0; i < fans->count; ++i) {
+                const Fan& fan = fans->fan[static_cast<std::size_t>(i)];
+                out = write_point(place, corner, step_apart(fan, apart), out);
             }
         });
     };
     parallel_for(shape_.x, kLayerGrain, threads, [&](std::int64_t begin, std::int64_t end) {
         CornerLayer near(voxels), far(voxels);
-        near.number(begin, static_cast<VertexIndex>(first(begin)));
+        if (begin == 0) {
+            write_layer(near, 0);
+        } else {
+            near.number(begin, first_vertex(begin));
+        }
         for (std::int64_t x = begin; x < end; ++x) {
-            far.number(x + 1, static_cast<VertexIndex>(first(x + 1)));
-            write_vertices(x);
-            if (x + 1 == shape_.x) write_vertices(x + 1);
-            VertexIndex* out = faces + 6 * first_quad_[static_cast<std::size_t>(x)];
+            write_layer(far, x + 1);
+            VertexIndex* out = faces + 6 * first_quad(x);
             const CornerLayer* const layers[2] = {&near, &far};
-            for_each_quad(voxels, x, layers, [&](const std::array<VertexIndex, 4>& quad) {
-                for (const std::size_t i : {0, 1, 2, 0, 2, 3}) *out++ = quad[i];
-            });
+            for_each_quad(voxels, x, layers,
+                          [&](std::size_t, std::int64_t, std::int64_t, const QuadVertices& quad) {
+                              for (const std::size_t i : {0, 1, 2, 0, 2, 3}) *out++ = quad[i];
+                          });
             std::swap(near, far);
         }
     });
+}
+
+void VoxelSurface::write_smooth(const GridPlace& place, double apart, double* vertices,
+                                VertexIndex* faces, int threads) const {
+    const SurfaceNet net = make_net(threads);
+    const std::vector<Vec4> moved = relax(net, apart, threads);
+    const Voxels voxels(packed_, shape_);
+    for_layers(shape_, threads, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t x = begin; x < end; ++x) {
+            double* out = vertices + 3 * std::int64_t{first_vertex(x)};
+            auto i = static_cast<std::size_t>(first_vertex(x));
+            for_each_corner_fans(voxels, x, [&](std::int64_t y, std::int64_t z, const Fans* fans) {
+                for (const std::size_t last = i + (fans ? fans->count : 1); i < last; ++i) {
+                    out = write_point(place, point(x, y, z),
+                                      {moved[i][0], moved[i][1], moved[i][2]}, out);
+                }
+            });
+        }
+    });
+    write_triangles(net, moved, faces, threads);
+}
+
+SurfaceNet VoxelSurface::make_net(int threads) const {
+    const Voxels voxels(packed_, shape_);
+    SurfaceNet net(static_cast<std::size_t>(vertices()), static_cast<std::size_t>(faces() / 2));
+    // Three layers at a time: the neighbours of a corner are in all of them.
+    for_layers(shape_, threads, [&](std::int64_t begin, std::int64_t end) {
+        CornerLayer before(voxels), here(voxels), after(voxels);
+        if (begin > 0) before.number(begin - 1, first_vertex(begin - 1));
+        here.number(begin, first_vertex(begin));
+        for (std::int64_t x = begin; x < end; ++x) {
+            if (x < shape_.x) after.number(x + 1, first_vertex(x + 1));
+            const CornerLayer* const layers[3] = {&before, &here, &after};
+            add_vertices(voxels, x, layers, first_vertex(x), net);
+            if (x < shape_.x) {
+                auto quad = static_cast<std::size_t>(first_quad(x));
+                for_each_quad(
+                    voxels, x, {&here, &after},
+                    [&](std::size_t side, std::int64_t, std::int64_t, const QuadVertices& corners) {
+                        net.quads[quad] = corners;
+                        net.sides[quad++] = static_cast<std::uint8_t>(side);
+                    });
+            }
+            std::swap(before, here);
+            std::swap(here, after);
+        }
+    });
+    return net;
 }
 
 }  // namespace mvd

@@ -31,10 +31,25 @@ constexpr unsigned corner_bit(unsigned dx, unsigned dy, unsigned dz) {
 // Number of the face across `axis` that lies back (0) or ahead (1) along the other two axes.
 constexpr int corner_face(int axis, int du, int dv) { return 4 * axis + 2 * du + dv; }
 
+// The number that a face has at the other end of its edge along an axis.
+constexpr int face_at_other_end(int face, int along) {
+    const int first_other = face / 4 == 0 ? 1 : 0;
+    return face ^ (along == first_other ? 2 : 1);
+}
+
+// The faces around a corner that share a vertex.
+struct Fan {
+    // A face of the fan at each half-axis, 2 * axis + side; -1: none.
+    std::array<std::int8_t, 6> face_along{-1, -1, -1, -1, -1, -1};
+    std::array<std::int8_t, 3> area{};  // outward, in quarters of a face: the fan's part of each
+    std::array<std::int8_t, 3> pull{};  // sum of the half-axes, towards the fan's own side
+};
+
 // How the faces around a corner are gathered into fans.
 struct Fans {
     int count = 0;
     std::array<std::int8_t, kCornerFaces> of_face{};  // -1: no face there
+    std::array<Fan, kMostFans> fan{};
 };
 
 struct CornerCase {
@@ -74,6 +89,35 @@ constexpr int face_between(unsigned a, unsigned b) {
 }
 
 constexpr bool occupied(unsigned config, unsigned bit) { return (config >> bit & 1) != 0; }
+
+// Fills in what follows from which faces a fan has.
+constexpr void describe(Fans& fans, unsigned config) {
+    for (int half = 0; half < 6; ++half) {
+        const auto axis = static_cast<std::size_t>(half >> 1);
+        for (int turn = 0; turn < 4; ++turn) {
+            const int face = face_between(ring_bit(half, turn), ring_bit(half, turn + 1));
+            const int number = fans.of_face[static_cast<std::size_t>(face)];
+            if (number < 0) continue;
+            Fan& fan = fans.fan[static_cast<std::size_t>(number)];
+            if (fan.face_along[static_cast<std::size_t>(half)] >= 0) continue;
+            fan.face_along[static_cast<std::size_t>(half)] = static_cast<std::int8_t>(face);
+            fan.pull[axis] = static_cast<std::int8_t>(fan.pull[axis] + ((half & 1) ? 1 : -1));
+        }
+    }
+    for (int face = 0; face < kCornerFaces; ++face) {
+        const int number = fans.of_face[static_cast<std::size_t>(face)];
+        if (number < 0) continue;
+        const int axis = face / 4;
+        const unsigned du = static_cast<unsigned>(face >> 1 & 1),
+                       dv = static_cast<unsigned>(face & 1);
+        const unsigned behind = axis == 0   ? corner_bit(0, du, dv)
+                                : axis == 1 ? corner_bit(du, 0, dv)
+                                            : corner_bit(du, dv, 0);
+        auto& area =
+            fans.fan[static_cast<std::size_t>(number)].area[static_cast<std::size_t>(axis)];
+        area = static_cast<std::int8_t>(area + (occupied(config, behind) ? 1 : -1));
+    }
+}
 
 // Labels the closed rings of faces; at `turned`, faces are joined around the empty voxels.
 constexpr Fans gather(unsigned config, int turned) {
@@ -117,6 +161,7 @@ constexpr Fans gather(unsigned config, int turned) {
         }
         ++fans.count;
     }
+    describe(fans, config);
     return fans;
 }
 

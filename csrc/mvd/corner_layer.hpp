@@ -102,6 +102,37 @@ class CornerWords {
     std::array<Word, 8> voxels_;
 };
 
+// A corner of a voxel's face: steps from the voxel's own corner, and which of that corner's faces
+// the face is.
+struct QuadCorner {
+    int dx, dy, dz, face;
+};
+
+// The four corners of a voxel's face, counterclockwise seen from outside.
+using Quad = std::array<QuadCorner, 4>;
+
+constexpr Quad make_quad(int axis, bool ahead) {
+    // Around the axis, from the axis after it to the one before it: counterclockwise seen from
+    // ahead.
+    constexpr int kU[4] = {0, 1, 1, 0}, kV[4] = {0, 0, 1, 1};
+    Quad quad{};
+    for (std::size_t i = 0; i < 4; ++i) {
+        const std::size_t turn = ahead ? i : 3 - i;
+        int step[3] = {};
+        step[axis] = ahead;
+        step[(axis + 1) % 3] = kU[turn];
+        step[(axis + 2) % 3] = kV[turn];
+        // A corner one step ahead has the face one step back.
+        const int du = 1 - step[axis == 0 ? 1 : 0], dv = 1 - step[axis == 2 ? 1 : 2];
+        quad[i] = {step[0], step[1], step[2], corner_face(axis, du, dv)};
+    }
+    return quad;
+}
+
+inline constexpr std::array<Quad, 6> kQuads = {make_quad(0, false), make_quad(0, true),
+                                               make_quad(1, false), make_quad(1, true),
+                                               make_quad(2, false), make_quad(2, true)};
+
 // The fans of a corner of a given case.
 inline const Fans& fans_at(const Voxels& voxels, unsigned config, std::int64_t x, std::int64_t y,
                            std::int64_t z) {
@@ -114,8 +145,8 @@ inline const Fans& fans_at(const Voxels& voxels, unsigned config, std::int64_t x
     return kCornerCases[other].meets_itself == (here.meets_itself ^ 1) ? here.parted : here.usual;
 }
 
-// Calls visit(y, z, fans) for the corners at one x on the surface, in order; `fans` is null where
-// there is a single one.
+// Calls visit(y, z, config, several) for the corners at one x on the surface, in order: `config()`
+// gives the case of the corner, `several` is false where it is sure to have a single fan.
 template <typename Visit>
 void for_each_corner(const Voxels& voxels, std::int64_t x, const Visit& visit) {
     const GridShape& shape = voxels.shape();
@@ -129,15 +160,31 @@ void for_each_corner(const Voxels& voxels, std::int64_t x, const Visit& visit) {
             const Word doubtful = around.doubtful();
             for (; left; left &= left - 1) {
                 const std::int64_t bit = lowest_bit(left), z = w * kWordBits + bit;
-                const bool several = (doubtful >> bit & 1) != 0;
-                const Fans* fans = nullptr;
-                if (several) {
-                    fans = &fans_at(voxels, around.config(static_cast<int>(bit)), x, y, z);
-                }
-                visit(y, z, fans);
+                visit(
+                    y, z, [&] { return around.config(static_cast<int>(bit)); },
+                    (doubtful >> bit & 1) != 0);
             }
         }
     }
+}
+
+// Calls visit(y, z, fans) for the same corners; `fans` is null where there is a single one.
+template <typename Visit>
+void for_each_corner_fans(const Voxels& voxels, std::int64_t x, const Visit& visit) {
+    for_each_corner(voxels, x,
+                    [&](std::int64_t y, std::int64_t z, const auto& config, bool several) {
+                        visit(y, z, several ? &fans_at(voxels, config(), x, y, z) : nullptr);
+                    });
+}
+
+// Calls visit(y, z, fan, how many fans there are) for each vertex at one x, in order.
+template <typename Visit>
+void for_each_fan(const Voxels& voxels, std::int64_t x, const Visit& visit) {
+    for_each_corner(voxels, x, [&](std::int64_t y, std::int64_t z, const auto& config, bool) {
+        const Fans& fans = fans_at(voxels, config(), x, y, z);
+        for (int i = 0; i < fans.count; ++i)
+            visit(y, z, fans.fan[static_cast<std::size_t>(i)], fans.count);
+    });
 }
 
 // Numbers the vertices at one x, and finds the vertex of a face at a corner.
@@ -150,8 +197,15 @@ class CornerLayer {
 
     // Gives the vertices at x the numbers from `first` on.
     void number(std::int64_t x, VertexIndex first) {
+        number(x, first, [](std::int64_t, std::int64_t, const Fans*) {});
+    }
+
+    // The same, and calls visit(y, z, fans) for each corner as for_each_corner_fans does.
+    template <typename Visit>
+    void number(std::int64_t x, VertexIndex first, const Visit& visit) {
         x_ = x;
-        for_each_corner(*voxels_, x, [&](std::int64_t y, std::int64_t z, const Fans* fans) {
+        for_each_corner_fans(*voxels_, x, [&](std::int64_t y, std::int64_t z, const Fans* fans) {
+            visit(y, z, fans);
             // Where a face makes a difference, the complement: a negative number.
             numbers_[at(y, z)] = fans ? ~first : first;
             first += fans ? fans->count : 1;

@@ -4,7 +4,8 @@
 // Vertices are grid corners, once for each fan of faces (corner_cases.hpp), so every edge is in
 // exactly two triangles that run along it in opposite directions, whatever touches whatever. They
 // are numbered by corner, z fastest, and fan; faces by voxel and side: any number of threads gives
-// the same mesh. Memory beside the result is that of two layers of corners a thread.
+// the same mesh. Memory beside the result is that of two layers of corners a thread, or, when
+// vertices are moved, in proportion to the result.
 #pragma once
 
 #include <array>
@@ -17,6 +18,22 @@ namespace mvd {
 
 using VertexIndex = std::int32_t;
 
+struct SurfaceNet;
+
+struct SurfaceOptions {
+    // Whether to relax the staircase of the voxels: each vertex moves within its own corner's cell,
+    // the volume stays (surface_net.hpp).
+    bool smooth = false;
+    // How far to move vertices at one corner of the grid apart, each towards its own faces, in
+    // voxels. Formats that keep positions alone would join them again.
+    double apart = 0;
+};
+
+// world = origin + spacing * corner
+struct GridPlace {
+    std::array<double, 3> origin, spacing;
+};
+
 class VoxelSurface {
   public:
     // packed: (X, Y, W), must outlive this. Counts, so that the caller can allocate. Throws when
@@ -26,12 +43,25 @@ class VoxelSurface {
     std::int64_t vertices() const { return first_vertex_.back(); }
     std::int64_t faces() const { return 2 * first_quad_.back(); }
 
-    // vertices: (V, 3), origin + spacing * corner; faces: (F, 3), counterclockwise seen from
-    // outside.
-    void write(std::array<double, 3> origin, std::array<double, 3> spacing, double* vertices,
+    // vertices: (V, 3), world; faces: (F, 3), counterclockwise seen from outside.
+    void write(const GridPlace& place, const SurfaceOptions& options, double* vertices,
                VertexIndex* faces, int threads) const;
 
   private:
+    void write_plain(const GridPlace& place, double apart, double* vertices, VertexIndex* faces,
+                     int threads) const;
+    void write_smooth(const GridPlace& place, double apart, double* vertices, VertexIndex* faces,
+                      int threads) const;
+    SurfaceNet make_net(int threads) const;
+
+    VertexIndex first_vertex(std::int64_t x) const {
+        return static_cast<VertexIndex>(first_vertex_[static_cast<std::size_t>(x)]);
+    }
+
+    std::int64_t first_quad(std::int64_t x) const {
+        return first_quad_[static_cast<std::size_t>(x)];
+    }
+
     const Word* packed_;
     GridShape shape_;
     std::vector<std::int64_t> first_vertex_;  // (X + 2): of the corners at each x
