@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mvd_toolkit.grid import VoxelGrid
     from mvd_toolkit.hookspecs import hookimpl
     from mvd_toolkit.io import load, save
+    from mvd_toolkit.io.format import Format
     from mvd_toolkit.ops import (
         carve,
         dilate,
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BackboneSpec": "specs",
     "BatchError": "errors",
+    "Format": "io.format",
     "InputError": "errors",
     "MVDError": "errors",
     "OutputExistsError": "errors",
@@ -78,6 +80,7 @@ _HOME = {
 __all__ = [
     "BackboneSpec",
     "BatchError",
+    "Format",
     "InputError",
     "MVDError",
     "OutputExistsError",

@@ -61,7 +61,7 @@ class ConvertFile:
         """
         tell = progress or (lambda step, fraction: None)
         form = self._format(source.path)
-        output = self.destination.path(source, f"{source.path.stem}{form.suffixes[0]}")
+        output = self.destination.path(source, f"{io.stem(source.path)}{form.suffixes[0]}")
         input_hash = sidecar.file_hash(source.path)
         recipe = self._recipe(form.name)
         if not sidecar.should_make(output, recipe, input_hash, self.on_exists):

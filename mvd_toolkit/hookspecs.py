@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import pluggy
 
+from mvd_toolkit.io.format import Format
 from mvd_toolkit.specs import BackboneSpec, PredictorSpec
 
 hookspec = pluggy.HookspecMarker("mvd")
@@ -32,3 +33,8 @@ def mvd_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
 @hookspec
 def mvd_register_predictors(register: Callable[[PredictorSpec], None]) -> None:
     """Call ``register(spec)`` for each predictor that is no backbone."""
+
+
+@hookspec
+def mvd_register_formats(register: Callable[[Format], None]) -> None:
+    """Call ``register(format)`` for each kind of file the plugin reads or writes."""

@@ -27,6 +27,7 @@ import pluggy
 
 from mvd_toolkit import hookspecs
 from mvd_toolkit.errors import MVDError, UnavailableError
+from mvd_toolkit.io.format import Format
 from mvd_toolkit.specs import BackboneSpec, PredictorSpec
 
 GROUP: Final = "mvd_toolkit"
@@ -39,9 +40,12 @@ API: Final = 1
 
 _OWN_DISTRIBUTION: Final = "mvd_toolkit"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_SUFFIX: Final = re.compile(r"(\.[a-z0-9_-]+)+")
 
+_FORMATS: Final = EntryPoint("formats", "mvd_toolkit.io.builtin", GROUP)
+"""The package's own file formats: a plugin like any other, but no installation can lose it."""
 
-Spec = TypeVar("Spec", BackboneSpec, PredictorSpec)
+Spec = TypeVar("Spec", BackboneSpec, PredictorSpec, Format)
 
 
 class PluginError(MVDError):
@@ -60,6 +64,7 @@ class PluginRow:
         status: "ok", "failed", or "off" when ``MVD_PLUGINS`` switches it off.
         backbones: names of the backbones it gives.
         predictors: names of the predictors it gives.
+        formats: names of the file formats it gives.
         error: why it failed; empty otherwise.
     """
 
@@ -70,6 +75,7 @@ class PluginRow:
     status: Literal["ok", "failed", "off"] = "ok"
     backbones: tuple[str, ...] = ()
     predictors: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -79,6 +85,7 @@ class Registry:
 
     backbones: dict[str, BackboneSpec] = field(default_factory=dict)
     predictors: dict[str, PredictorSpec] = field(default_factory=dict)
+    formats: dict[str, Format] = field(default_factory=dict)
     rows: list[PluginRow] = field(default_factory=list)
 
 
@@ -110,19 +117,25 @@ def predictor(name: str) -> PredictorSpec:
     return _lookup("predictor", name, _registry().predictors)
 
 
+def formats() -> dict[str, Format]:
+    """All file formats by name, the package's own first."""
+    return dict(_registry().formats)
+
+
 def plugin_report() -> list[PluginRow]:
     """A row for each plugin found, working or not, in order of loading."""
     return list(_registry().rows)
 
 
-def provider(kind: Literal["backbone", "predictor"], name: str) -> PluginRow:
-    """The plugin that gives the backbone or predictor called ``name``.
+def provider(kind: Literal["backbone", "predictor", "format"], name: str) -> PluginRow:
+    """The plugin that gives the backbone, predictor or format called ``name``.
 
     Raises:
         UnavailableError: no plugin gives it.
     """
     for row in _registry().rows:
-        if row.status == "ok" and name in (row.backbones if kind == "backbone" else row.predictors):
+        given = {"backbone": row.backbones, "predictor": row.predictors, "format": row.formats}
+        if row.status == "ok" and name in given[kind]:
             return row
     raise UnavailableError(f"{kind} {name!r}: no plugin gives it")
 
@@ -134,7 +147,8 @@ def reload_plugins() -> None:
 
 @cache
 def _registry() -> Registry:
-    return load_plugins(entry_points(group=GROUP), os.environ.get(ENVIRONMENT, ""))
+    points = [_FORMATS, *entry_points(group=GROUP)]
+    return load_plugins(points, os.environ.get(ENVIRONMENT, ""))
 
 
 def load_plugins(points: Iterable[EntryPoint], extra: str = "") -> Registry:
@@ -177,7 +191,9 @@ def _order(point: EntryPoint) -> tuple[bool, str, str]:
 
 
 def _is_own(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name.replace("-", "_") == _OWN_DISTRIBUTION
+    if point.dist is None:
+        return point is _FORMATS
+    return point.dist.name.replace("-", "_") == _OWN_DISTRIBUTION
 
 
 def _installed(point: EntryPoint) -> _Candidate:
@@ -205,8 +221,12 @@ def _load(candidate: _Candidate, manager: pluggy.PluginManager, registry: Regist
         return dataclasses.replace(row, status="failed", error=_reason(error))
     registry.backbones.update(found.backbones)
     registry.predictors.update(found.predictors)
+    registry.formats.update(found.formats)
     return dataclasses.replace(
-        row, backbones=tuple(found.backbones), predictors=tuple(found.predictors)
+        row,
+        backbones=tuple(found.backbones),
+        predictors=tuple(found.predictors),
+        formats=tuple(found.formats),
     )
 
 
@@ -217,6 +237,7 @@ def _ask(plugin: Any, manager: pluggy.PluginManager, registry: Registry) -> Regi
     for hook, kind, taken, mine in (
         ("mvd_register_backbones", BackboneSpec, registry.backbones, found.backbones),
         ("mvd_register_predictors", PredictorSpec, registry.predictors, found.predictors),
+        ("mvd_register_formats", Format, registry.formats, found.formats),
     ):
         register = _register(kind, taken, mine)
         manager.subset_hook_caller(hook, others)(register=register)
@@ -224,17 +245,53 @@ def _ask(plugin: Any, manager: pluggy.PluginManager, registry: Registry) -> Regi
 
 
 def _register(
-    kind: type[BackboneSpec] | type[PredictorSpec], taken: dict[str, Any], mine: dict[str, Any]
+    kind: type[BackboneSpec] | type[PredictorSpec] | type[Format],
+    taken: dict[str, Any],
+    mine: dict[str, Any],
 ) -> Callable[[Any], None]:
     def register(spec: Any) -> None:
-        check_spec(spec)
+        if kind is Format:
+            check_format(spec)
+        else:
+            check_spec(spec)
         if not isinstance(spec, kind):
             raise PluginError(f"expected a {kind.__name__}, found a {type(spec).__name__}")
         if spec.name in taken or spec.name in mine:
             raise PluginError(f"{kind.__name__} {spec.name!r}: the name is taken")
+        if isinstance(spec, Format):
+            _check_suffixes(spec, [*taken.values(), *mine.values()])
         mine[spec.name] = spec
 
     return register
+
+
+def check_format(form: Any) -> None:
+    """Check what a `Format` says of itself.
+
+    Raises:
+        PluginError: what breaks the contract.
+    """
+    if not isinstance(form, Format):
+        raise PluginError(f"expected a Format, found {type(form).__name__}")
+    where = f"Format {form.name!r}"
+    _check_api_and_name(form, where)
+    if form.kind not in ("grid", "mesh"):
+        raise PluginError(f"{where}: expected the kind grid or mesh, found {form.kind!r}")
+    wrong = [s for s in form.suffixes if not (isinstance(s, str) and _SUFFIX.fullmatch(s))]
+    if wrong or not form.suffixes:
+        raise PluginError(
+            f"{where}: expected suffixes in lower case with their dot, found {form.suffixes!r}"
+        )
+    if not callable(form.matches) or not (form.reads or form.writes):
+        raise PluginError(f"{where}: expected a matches, and a read or a write")
+
+
+def _check_suffixes(form: Format, others: Iterable[Format]) -> None:
+    for other in others:
+        for suffix in set(form.suffixes) & set(other.suffixes):
+            raise PluginError(
+                f"Format {form.name!r}: the suffix {suffix} is that of format {other.name!r}"
+            )
 
 
 def check_spec(spec: Any) -> None:
@@ -246,13 +303,17 @@ def check_spec(spec: Any) -> None:
     if not isinstance(spec, (BackboneSpec, PredictorSpec)):
         raise PluginError(f"expected a BackboneSpec or PredictorSpec, found {type(spec).__name__}")
     where = f"{type(spec).__name__} {spec.name!r}"
+    _check_api_and_name(spec, where)
+    if not spec.scales or not all(isinstance(s, int) and s > 1 for s in spec.scales):
+        raise PluginError(f"{where}: expected scales above 1, found {spec.scales!r}")
+    _check_options(spec.options, where)
+
+
+def _check_api_and_name(spec: BackboneSpec | PredictorSpec | Format, where: str) -> None:
     if spec.api != API:
         raise PluginError(f"{where}: written for plugin api {spec.api}, this mvd speaks {API}")
     if not isinstance(spec.name, str) or not _NAME.fullmatch(spec.name):
         raise PluginError(f"{where}: expected a name of a-z, 0-9, _ and -")
-    if not spec.scales or not all(isinstance(s, int) and s > 1 for s in spec.scales):
-        raise PluginError(f"{where}: expected scales above 1, found {spec.scales!r}")
-    _check_options(spec.options, where)
 
 
 def _check_options(options: Any, where: str) -> None:

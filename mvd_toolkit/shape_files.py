@@ -95,7 +95,7 @@ def _named(folder: Path, files: Iterable[Path]) -> Iterable[ShapeFile]:
 def _suffixes(kind: Literal["mesh", "grid"]) -> tuple[str, ...]:
     return tuple(
         suffix
-        for form in io.FORMATS
+        for form in io.known_formats()
         if form.kind == kind and form.reads
         for suffix in form.suffixes
     )

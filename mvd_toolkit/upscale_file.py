@@ -63,7 +63,7 @@ class UpscaleFile:
         grid = io.load(source.path)
         size = result_size(max(grid.shape), self.upscaler.scale, self.to)
         form = self._format(source.path)
-        output = self.destination.path(source, f"{source.path.stem}_{size}{form.suffixes[0]}")
+        output = self.destination.path(source, f"{io.stem(source.path)}_{size}{form.suffixes[0]}")
         recipe = self._recipe(size, form.name)
         if not sidecar.should_make(output, recipe, input_hash, self.on_exists):
             return Made(output, "skipped", {})

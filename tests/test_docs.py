@@ -177,7 +177,7 @@ def named(error: type[MVDError]) -> bool:
 
 def test_formats_page_has_the_table_of_formats() -> None:
     rows = re.findall(
-        r"^\| `(\w+)` \| (.+?) \| (\w+) \| (\w+) \| (\w+) \| (.+) \|$",
+        r"^\| `(\w+)` \| (.+?) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \| (.+) \|$",
         (ROOT / "docs/formats.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
@@ -188,9 +188,11 @@ def test_formats_page_has_the_table_of_formats() -> None:
             form.kind,
             "yes" if form.reads else "no",
             "yes" if form.writes else "no",
+            form.unit or "any",
+            form.up or "any",
             form.keeps,
         )
-        for form in io.FORMATS
+        for form in io.known_formats()
     ]
     assert rows == expected
 
@@ -202,6 +204,7 @@ def test_plugins_page_tells_each_hook_and_field() -> None:
     specs = {
         "mvd_register_backbones": hookspecs.BackboneSpec,
         "mvd_register_predictors": hookspecs.PredictorSpec,
+        "mvd_register_formats": hookspecs.Format,
     }
     for hook in hooks:
         told = section(page, hook)

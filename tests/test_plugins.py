@@ -223,3 +223,91 @@ def test_an_unknown_name_tells_of_plugins_that_failed(make, fresh):
     fresh.setenv("MVD_PLUGINS", "ill")
     with pytest.raises(UnavailableError, match="plugins that failed to load: ill"):
         plugins.backbone("wished")
+
+
+FORMAT = """
+    from mvd_toolkit import Format, VoxelGrid, hookimpl
+
+    def read(path, limits):
+        {read}
+
+    @hookimpl
+    def mvd_register_formats(register):
+        register(Format(
+            name="{name}", suffixes=("{suffix}",), kind="grid", keeps="a voxel",
+            matches=lambda head, size: head.startswith(b"ONE"),
+            read=read, write=lambda grid, file: file.write(b"ONE"),
+        ))
+"""
+ONE = "return VoxelGrid.from_dense([[[1]]])"
+
+
+def test_the_package_s_formats_come_through_the_hook(fresh):
+    row = plugins.provider("format", "binvox")
+    assert (row.name, row.module, row.status) == ("formats", "mvd_toolkit.io.builtin", "ok")
+    assert list(plugins.formats())[: len(row.formats)] == list(row.formats)
+    assert plugins.plugin_report()[0] == row
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "reason"),
+    [
+        ("binvox", ".one", "Format 'binvox': the name is taken"),
+        ("one", ".stl", "Format 'one': the suffix .stl is that of format 'stl'"),
+        ("one", "one", "expected suffixes in lower case with their dot"),
+        ("one", ".ONE", "expected suffixes in lower case with their dot"),
+        ("One", ".one", "expected a name of a-z"),
+    ],
+)
+def test_a_format_that_is_not_right(make, fresh, name, suffix, reason):
+    make("wrong", FORMAT.format(name=name, suffix=suffix, read=ONE))
+    fresh.setenv("MVD_PLUGINS", "wrong")
+    row = plugins.plugin_report()[-1]
+    assert (row.name, row.status) == ("wrong", "failed")
+    assert reason in row.error
+    assert plugins.formats()["stl"].suffixes == (".stl",)
+
+
+def test_a_format_of_a_plugin_from_mvd_convert(make, fresh, tmp_path, capsys):
+    from mvd_toolkit import load, save
+    from mvd_toolkit.cli import run
+
+    make("mine", FORMAT.format(name="one", suffix=".one", read=ONE))
+    fresh.setenv("MVD_PLUGINS", "mine")
+    save(load_one(), tmp_path / "a.npz")
+    assert run(["convert", str(tmp_path / "a.npz"), "-o", str(tmp_path / "b.one")]) == 0
+    assert (tmp_path / "b.one").read_bytes() == b"ONE"
+    assert run(["convert", str(tmp_path / "b.one"), "-o", str(tmp_path / "c.stl")]) == 0
+    assert run(["convert", str(tmp_path / "b.one"), "-o", str(tmp_path / "d.npz")]) == 0
+    assert load(tmp_path / "d.npz").count() == 1
+    capsys.readouterr()
+    assert run(["formats"]) == 0
+    assert "one" in capsys.readouterr().out
+
+
+def load_one():
+    from mvd_toolkit import VoxelGrid
+
+    return VoxelGrid.from_dense([[[1]]])
+
+
+def test_a_reader_of_a_plugin_that_breaks_is_named(make, fresh, tmp_path):
+    from mvd_toolkit import load
+
+    make("ill_reader", FORMAT.format(name="one", suffix=".one", read="raise KeyError('size')"))
+    fresh.setenv("MVD_PLUGINS", "ill_reader")
+    (tmp_path / "a.one").write_bytes(b"ONE")
+    with pytest.raises(
+        UnavailableError, match="format 'one' of plugin 'ill_reader' failed: KeyError: 'size'"
+    ):
+        load(tmp_path / "a.one")
+
+
+def test_a_matches_of_a_plugin_that_breaks_matches_nothing(make, fresh, tmp_path):
+    from mvd_toolkit.io import sniff
+
+    source = FORMAT.format(name="one", suffix=".one", read=ONE)
+    make("ill_match", source.replace('head.startswith(b"ONE")', "1 / 0"))
+    fresh.setenv("MVD_PLUGINS", "ill_match")
+    (tmp_path / "a.obj").write_text("v 0 0 0\n")
+    assert sniff(tmp_path / "a.obj").name == "obj"

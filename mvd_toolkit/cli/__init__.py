@@ -12,8 +12,9 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Annotated, NoReturn
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -94,7 +95,7 @@ def run(args: Sequence[str]) -> int:
     out = Output()
     arguments = list(args) or ["--help"]
     try:
-        with _stray_prints_become_talk(arguments):
+        with _stray_prints_become_talk(arguments), _format_warnings_become_notes(out):
             code = app(args=arguments, prog_name="mvd", standalone_mode=False, obj=out)
         if code == 128 + signal.SIGINT:  # what Typer makes of a KeyboardInterrupt
             raise KeyboardInterrupt
@@ -107,6 +108,25 @@ def run(args: Sequence[str]) -> int:
         kind, message, code = _diagnose(error)
         out.fail(error, kind, message, code)
         return code
+
+
+@contextlib.contextmanager
+def _format_warnings_become_notes(out: Output) -> Iterator[None]:
+    """What readers and writers of files warn of is told as a note, each time."""
+    from mvd_toolkit.io.format import FormatWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", FormatWarning)
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, FormatWarning):
+                out.warn(str(message))
+            else:
+                show(message, category, *where)
+
+        warnings.showwarning = tell  # type: ignore[assignment]
+        yield
 
 
 class _Terminated(BaseException):

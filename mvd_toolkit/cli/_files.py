@@ -22,7 +22,7 @@ def suffixes(kind: str | None = None, reads: bool = False, writes: bool = False)
     """The suffixes of the formats of a kind that can be read or written."""
     return tuple(
         suffix
-        for form in io.FORMATS
+        for form in io.known_formats()
         if kind in (None, form.kind) and form.reads >= reads and form.writes >= writes
         for suffix in form.suffixes
     )
@@ -34,7 +34,7 @@ def writable(name: str | None) -> None:
     Raises:
         UsageError: it does not; those that can are named.
     """
-    names = [form.name for form in io.FORMATS if form.writes]
+    names = [form.name for form in io.known_formats() if form.writes]
     if name is not None and name not in names:
         raise UsageError(f"--format: expected one of {', '.join(names)}, found {name!r}")
 

@@ -24,9 +24,12 @@ def formats(
             "suffixes": list(form.suffixes),
             "reads": form.reads,
             "writes": form.writes,
+            "place": form.place,
+            "unit": form.unit,
+            "up": form.up,
             "keeps": form.keeps,
         }
-        for form in io.FORMATS
+        for form in io.known_formats()
     ]
     for row in rows:
         out.item(row)

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.errors import InputError, MVDError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.io.atomic import atomic, check_target
-from mvd_toolkit.io.format import Format
-from mvd_toolkit.io.formats import FORMATS, format_of_suffix, output_format, sniff
+from mvd_toolkit.io.format import Format, FormatWarning
+from mvd_toolkit.io.formats import format_of_suffix, known_formats, output_format, sniff, stem
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.mesh import Mesh, MeshReport
 from mvd_toolkit.io.surface import surface_mesh
 
 __all__ = [
-    "FORMATS",
     "Format",
+    "FormatWarning",
     "Limits",
     "Mesh",
     "MeshReport",
     "atomic",
     "check_target",
     "format_of_suffix",
+    "known_formats",
     "load",
     "load_mesh",
     "output_format",
     "save",
     "save_mesh",
     "sniff",
+    "stem",
     "surface_mesh",
 ]
 
@@ -112,18 +116,41 @@ def save_mesh(
 def _read(file_format: Format, path: Path, limits: Limits | None) -> Any:
     if file_format.read is None:
         raise InputError(f"{path}: {file_format.name} can be written, but not read")
-    try:
-        return file_format.read(path, limits or Limits.from_environment())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except MemoryError as error:
-        raise InputError(f"{path}: does not fit into memory; MVD_MAX_VOXELS limits it") from error
+    with _of_plugin(file_format, path):
+        try:
+            return file_format.read(path, limits or Limits.from_environment())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except MemoryError as error:
+            raise InputError(
+                f"{path}: does not fit into memory; MVD_MAX_VOXELS limits it"
+            ) from error
 
 
 def _write(file_format: Format, value: Any, path: str | os.PathLike[str], overwrite: bool) -> None:
     assert file_format.write is not None
+    with _of_plugin(file_format, path):
+        try:
+            with atomic(path, overwrite=overwrite) as file:
+                file_format.write(value, file)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _of_plugin(file_format: Format, path: str | os.PathLike[str]) -> Iterator[None]:
+    """What a plugin's code trips over is the plugin's fault, and said to be."""
+    from mvd_toolkit import plugins
+
     try:
-        with atomic(path, overwrite=overwrite) as file:
-            file_format.write(value, file)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+        yield
+    except MVDError:
+        raise
+    except Exception as error:
+        plugin = plugins.provider("format", file_format.name)
+        if plugin.module == "mvd_toolkit.io.builtin":
+            raise
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UnavailableError(
+            f"{path}: format {file_format.name!r} of plugin {plugin.name!r} failed: {cause}"
+        ) from error

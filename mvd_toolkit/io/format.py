@@ -13,9 +13,13 @@ HEAD_BYTES = 4096
 """How much of a file `Format.matches` gets to see."""
 
 
+class FormatWarning(UserWarning):
+    """Something in a file was left out, or could not be written; `mvd` says it as a note."""
+
+
 @dataclass(frozen=True)
 class Format:
-    """One kind of file.
+    """One kind of file; what a plugin registers with ``mvd_register_formats``.
 
     Attributes:
         name: what ``--format`` calls it.
@@ -26,6 +30,12 @@ class Format:
             (up to `HEAD_BYTES`) is of this format.
         read: ``read(path, limits)`` gives a `VoxelGrid` or `Mesh`; None: cannot be read.
         write: ``write(value, file)`` writes one to an open binary file; None: cannot be written.
+        place: whether a file says where in the world its content lies, and how large it is.
+        unit: what a coordinate of 1 means: "mm", "m", or "" where the format does not say.
+        up: which axis the format says is up: "y", "z", or "" where it does not say.
+        sure: whether ``matches`` goes by a mark that no other format has; the others come last.
+        licence: SPDX name of the licence of its code.
+        api: version of this contract.
     """
 
     name: str
@@ -35,6 +45,12 @@ class Format:
     matches: Callable[[bytes, int], bool] = field(repr=False)
     read: Callable[[Path, Limits], Any] | None = field(default=None, repr=False)
     write: Callable[[Any, BinaryIO], None] | None = field(default=None, repr=False)
+    place: bool = True
+    unit: Literal["", "mm", "m"] = ""
+    up: Literal["", "y", "z"] = ""
+    sure: bool = True
+    licence: str = "MIT"
+    api: int = 1
 
     @property
     def reads(self) -> bool:
@@ -46,6 +62,12 @@ class Format:
         """Whether files of this format can be written."""
         return self.write is not None
 
+    def suffix_of(self, path: Path) -> str | None:
+        """The suffix, of those of the format, that the file's name has; None: it has none."""
+        name = path.name.lower()
+        fitting = [s for s in self.suffixes if name.endswith(s) and len(name) > len(s)]
+        return max(fitting, key=len, default=None)
+
     def fits_suffix(self, path: Path) -> bool:
         """Whether the file's name says that it is of this format."""
-        return path.suffix.lower() in self.suffixes
+        return self.suffix_of(path) is not None

@@ -1,27 +1,24 @@
-"""The table of formats, and telling which one a file is of: by its content, then by its suffix."""
+"""The formats there are, and telling which one a file is of: by its content, then by its suffix.
+
+All come through the hook ``mvd_register_formats``: those of `builtin` first, then those of plugins.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.io import binvox, meshio_formats, npy, npz, obj, off, ply, stl
 from mvd_toolkit.io.format import HEAD_BYTES, Format
 
-FORMATS: Final[tuple[Format, ...]] = (
-    binvox.FORMAT,
-    npy.FORMAT,
-    npz.FORMAT,
-    stl.FORMAT,
-    ply.FORMAT,
-    off.FORMAT,
-    *meshio_formats.FORMATS,
-    obj.FORMAT,
-)
-"""Every format, in the order in which a file's content is tried: OBJ has no mark of its own."""
+
+def known_formats() -> tuple[Format, ...]:
+    """Every format, in the order in which a file's content is tried."""
+    from mvd_toolkit import plugins
+
+    return tuple(sorted(plugins.formats().values(), key=lambda known: not known.sure))
 
 
 def sniff(path: str | os.PathLike[str]) -> Format:
@@ -34,21 +31,29 @@ def sniff(path: str | os.PathLike[str]) -> Format:
     """
     file = Path(path)
     head, size = _head(file)
-    for candidate in FORMATS:
-        if candidate.matches(head, size):
+    for candidate in known_formats():
+        if _matches(candidate, head, size):
             return candidate
     named = format_of_suffix(file)
     if named is None:
         raise InputError(
-            f"{path}: expected one of {_names(FORMATS)}, found neither content nor a suffix "
-            f"that is known (begins {head[:16]!r})"
+            f"{path}: expected one of {_names(known_formats())}, found neither content nor a "
+            f"suffix that is known (begins {head[:16]!r})"
         )
     return named
 
 
 def format_of_suffix(path: str | os.PathLike[str]) -> Format | None:
     """The format that a file's name announces; None for an unknown suffix."""
-    return next((known for known in FORMATS if known.fits_suffix(Path(path))), None)
+    return next((known for known in known_formats() if known.fits_suffix(Path(path))), None)
+
+
+def stem(path: str | os.PathLike[str]) -> str:
+    """A file's name without the suffix of its format: ``a`` of ``a.nii.gz``."""
+    file = Path(path)
+    named = format_of_suffix(file)
+    suffix = named.suffix_of(file) if named else None
+    return file.name[: -len(suffix)] if suffix else file.stem
 
 
 def output_format(
@@ -60,12 +65,19 @@ def output_format(
         UsageError: it is unknown, cannot be written, or holds none of ``kinds``; those that work
             are listed.
     """
-    usable = [known for known in FORMATS if known.writes and known.kind in kinds]
+    usable = [known for known in known_formats() if known.writes and known.kind in kinds]
     for known in usable:
         if known.name == name or (name is None and known.fits_suffix(Path(path))):
             return known
     what = f"format {name!r}" if name is not None else f"suffix {Path(path).suffix!r}"
     raise UsageError(f"{path}: {what} cannot be written; expected one of {_names(usable)}")
+
+
+def _matches(candidate: Format, head: bytes, size: int) -> bool:
+    try:
+        return candidate.matches(head, size)
+    except Exception:  # a plugin's: a file of another format must not suffer from it
+        return False
 
 
 def _names(formats: Iterable[Format]) -> str:
@@ -84,5 +96,5 @@ def _head(path: Path) -> tuple[bytes, int]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if not head:
-        raise InputError(f"{path}: expected one of {_names(FORMATS)}, found an empty file")
+        raise InputError(f"{path}: expected one of {_names(known_formats())}, found an empty file")
     return head, size

@@ -25,9 +25,7 @@ from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.io import npy
 from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.limits import Limits
-
-MAX_RATIO = 1040
-"""No deflated data unpacks to more than 1032 times its size, a few bytes apart."""
+from mvd_toolkit.io.occupancy import check_deflated, read_occupancy
 
 MAX_MEMBERS = 1024
 
@@ -57,7 +55,7 @@ def read(path: Path, limits: Limits) -> VoxelGrid:
                 f"{listed or 'no arrays'}"
             )
         with _member(path, archive, found[0]) as (where, file, header):
-            return npy.read_occupancy(path, where, file, header, limits)
+            return read_occupancy(path, where, file, header, limits)
 
 
 def write(grid: VoxelGrid, file: BinaryIO) -> None:
@@ -118,11 +116,7 @@ def _member(
     """How to call an array, its stream behind the header, and the header, checked for size."""
     where = f"{path}: {name}"
     info = archive.getinfo(f"{name}.npy")
-    if info.file_size > info.compress_size * MAX_RATIO or info.compress_size > path.stat().st_size:
-        raise InputError(
-            f"{where}: expected a size that {info.compress_size} packed bytes can hold, "
-            f"found {info.file_size}"
-        )
+    check_deflated(where, min(info.compress_size, path.stat().st_size), info.file_size)
     with archive.open(info) as stream:
         file = cast(BinaryIO, stream)
         header = npy.read_header(where, file)

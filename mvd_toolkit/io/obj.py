@@ -76,4 +76,5 @@ FORMAT = Format(
     matches=matches,
     read=read,
     write=write,
+    sure=False,
 )

@@ -112,4 +112,5 @@ FORMAT = Format(
     matches=matches,
     read=read,
     write=write,
+    unit="mm",
 )

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from mvd_toolkit import io
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import VoxelGrid
-from mvd_toolkit.io import npy
+from mvd_toolkit.io import occupancy as pieces
 
 WriteBytes = Callable[..., Path]
 
@@ -57,7 +57,7 @@ def test_any_type_order_and_piece_size(
     (folder / "a.npy").write_bytes(npy_bytes(array))
     (folder / "a.npz").write_bytes(npz_bytes(voxels=array, name=np.arange(4)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(npy, "_PIECE_BYTES", piece)
+        patch.setattr(pieces, "_PIECE_BYTES", piece)
         for name in ("a.npy", "a.npz"):
             assert io.load(folder / name) == VoxelGrid.from_dense(dense)
 

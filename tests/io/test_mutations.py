@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import trimesh
 
 from mvd_toolkit import io
@@ -22,7 +23,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A small valid file of each format and flavour, by file name."""
     folder = tmp_path_factory.mktemp("seeds")
     dense = np.random.default_rng(0).random((4, 5, 6)) < 0.5
-    for known in io.FORMATS:
+    for known in io.known_formats():
         if known.writes:
             io.save(VoxelGrid.from_dense(dense), folder / f"own{known.suffixes[0]}")
     np.save(folder / "fortran.npy", np.asfortranarray(dense, np.float32))
@@ -30,6 +31,14 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     cube = trimesh.creation.box()
     (folder / "ascii.stl").write_text(cube.export(file_type="stl_ascii"))
     (folder / "ascii.ply").write_bytes(cube.export(file_type="ply", encoding="ascii"))
+    scipy.io.savemat(folder / "plain.mat", {"model": dense, "low_model": dense[:2]})
+    nrrd = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 5 6\nspacings: 1 2 3\nencoding: "
+    voxels = dense.astype(np.uint8).tobytes(order="F")
+    (folder / "raw.nrrd").write_bytes(f"{nrrd}raw\n\n".encode() + voxels)
+    (folder / "text.nrrd").write_text(f"{nrrd}ascii\n\n{' '.join(map(str, voxels))}\n")
+    long = np.zeros((1, 2, 300), bool)
+    long[0, :, ::37] = True
+    io.save(VoxelGrid.from_dense(long), folder / "scene.vox")
     (folder / "text.off").write_text(cube.export(file_type="off"))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -60,10 +69,12 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
 @pytest.mark.parametrize(
     "name",
     [
-        *("own.binvox", "own.npy", "own.npz", "own.stl", "own.ply", "own.obj"),
+        *(f"own{known.suffixes[0]}" for known in io.known_formats() if known.writes),
         *("fortran.npy", "foreign.npz", "ascii.stl", "ascii.ply", "text.off"),
+        *("scene.vox", "plain.mat", "raw.nrrd", "text.nrrd"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::mvd_toolkit.io.FormatWarning")
 def test_value_or_input_error(
     tmp_path: Path, seeds: dict[str, bytes], name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
