@@ -15,13 +15,6 @@ std::int64_t line_grain(GridShape shape) {
 }
 
 // Lines are consecutive in both arrays.
-void pack_lines(const std::uint8_t* dense, Word* packed, std::int64_t lines, std::int64_t z) {
-    const std::int64_t w = words_per_line(z);
-    for (std::int64_t line = 0; line < lines; ++line) {
-        pack_line(dense + line * z, packed + line * w, z);
-    }
-}
-
 void unpack_lines(const Word* packed, std::uint8_t* dense, std::int64_t lines, std::int64_t z) {
     const std::int64_t w = words_per_line(z);
     for (std::int64_t line = 0; line < lines; ++line) {

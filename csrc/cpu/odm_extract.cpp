@@ -1,114 +1,307 @@
-// Extracting depth maps, from one reading of the grid. The z faces are the first and last set bit
-// of a line. The faces along y and x walk over planes of lines with a mask of the pixels that have
-// met nothing yet. For both faces of an axis eight planes are ORed first: a word costs an eighth of
-// a test unless it holds the first voxel of some pixel, and each pixel is written once.
+// Extracting depth maps, from one reading of the grid, 64 pixels a word. Along z the depths are the
+// first and last set bit of a line. Along y and x a pixel looks through a stack of planes: the
+// number of the first and of the last plane it meets is held digit by digit, one word for 64
+// pixels, so that a plane costs a few bitwise operations whatever the shape, and depths are only
+// written out once all planes are met. No branch depends on a voxel.
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <memory>
-#include <vector>
 
 #include "mvd/line.hpp"
 #include "mvd/odm.hpp"
 #include "mvd/parallel.hpp"
 #include "mvd/simd.hpp"
 
+#if MVD_X86
+#include <immintrin.h>
+#endif
+
 namespace mvd {
 
 namespace {
 
-// Work below this many words is not worth a thread of its own.
-constexpr std::int64_t kWordGrain = 1 << 14;
+constexpr std::int64_t kWordGrain = 1 << 14;  // words of grid worth a thread of its own
 
-// Lines along y that are walked together over x: their masks stay in the nearest cache.
-constexpr std::int64_t kRowsPerBlock = 32;
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-constexpr std::int64_t kGroup = 8;  // planes that are ORed
+// Stacks of planes ----------------------------------------------------------------------------
 
-// The two z faces of the lines of slab x: (Y, W).
-void view_z(const Word* slab, Depth* neg, Depth* pos, GridShape shape, std::int64_t n) {
+// Vectors of words, in whatever registers the clone of the function has.
+typedef Word Words8 __attribute__((vector_size(64)));
+typedef Word Words4 __attribute__((vector_size(32)));
+
+template <typename V>
+constexpr std::int64_t kWordsOf = sizeof(V) / sizeof(Word);
+
+template <typename V>
+[[gnu::always_inline]] inline V load(const Word* from) {
+    V words;
+    std::memcpy(&words, from, sizeof words);
+    return words;
+}
+
+template <typename V>
+[[gnu::always_inline]] inline void store(Word* to, V words) {
+    std::memcpy(to, &words, sizeof words);
+}
+
+// Bits of `yes` where `mask` is set, of `no` elsewhere.
+template <typename V>
+[[gnu::always_inline]] inline V choose(V mask, V yes, V no) {
+    return (yes & mask) | (no & ~mask);
+}
+
+[[gnu::always_inline]] inline bool is_empty(Word word) { return word == 0; }
+[[gnu::always_inline]] inline bool is_empty(Words4 words) {
+    return (words[0] | words[1] | words[2] | words[3]) == 0;
+}
+[[gnu::always_inline]] inline bool is_empty(Words8 words) {
+    Words4 halves[2];
+    std::memcpy(halves, &words, sizeof words);
+    return is_empty(halves[0] | halves[1]);
+}
+
+// What the pixels of V meet in a stack of 2^Digits planes: whether anything, and the digits of the
+// number of the first and of the last plane. They mean nothing where a pixel meets nothing.
+template <typename V, int Digits>
+struct Met {
+    V any;
+    std::array<V, Digits> first, last;
+};
+
+// Digits of the number of planes that are met at once: many spare updates of what has been met so
+// far, but along x each plane is a stream of its own, and they have to stay in the second cache.
+constexpr int kRowDigits = 5, kSlabDigits = 4;
+constexpr std::int64_t kRows = 1 << kRowDigits, kSlabs = 1 << kSlabDigits;
+
+struct Planes {
+    const Word* first;
+    std::int64_t stride;  // words from plane to plane
+    std::int64_t count;   // planes there are; those after them are empty
+};
+
+// What pixels meet in 2^Digits planes from `begin` on: two halves, put together.
+template <typename V, int Digits, bool Whole>
+[[gnu::always_inline]] inline Met<V, Digits> meet(Planes planes, std::int64_t begin) {
+    if constexpr (Digits == 0) {
+        if (!Whole && begin >= planes.count) return {V{}, {}, {}};
+        return {load<V>(planes.first + begin * planes.stride), {}, {}};
+    } else {
+        constexpr int kHalf = Digits - 1;
+        const Met<V, kHalf> near = meet<V, kHalf, Whole>(planes, begin);
+        const Met<V, kHalf> far = meet<V, kHalf, Whole>(planes, begin + (1 << kHalf));
+        Met<V, Digits> met;
+        met.any = near.any | far.any;
+        for (std::size_t k = 0; k < kHalf; ++k) {
+            met.first[k] = choose(near.any, near.first[k], far.first[k]);
+            met.last[k] = choose(far.any, far.last[k], near.last[k]);
+        }
+        met.first[kHalf] = ~near.any;
+        met.last[kHalf] = far.any;
+        return met;
+    }
+}
+
+// What pixels have met of a stack so far, in blocks of eight words: `any`, then the digits of the
+// first plane's number (0 where nothing is met), then those of the last one's.
+struct Sight {
+    Word* blocks;
+    std::int64_t digits;
+
+    static constexpr std::int64_t kBlock = 8;  // words
+
+    static std::int64_t digits_of(std::int64_t planes) {
+        std::int64_t digits = std::max(kRowDigits, kSlabDigits);
+        while ((std::int64_t{1} << digits) < planes) ++digits;
+        return digits;
+    }
+    static std::int64_t size(std::int64_t words, std::int64_t digits) {
+        return ceil_div(words, kBlock) * kBlock * (1 + 2 * digits);
+    }
+
+    // Of word i; the same of each digit follow, kBlock words apart.
+    Word* any(std::int64_t i) const {
+        return blocks + i / kBlock * kBlock * (1 + 2 * digits) + i % kBlock;
+    }
+    Word* first(std::int64_t i) const { return any(i) + kBlock; }
+    Word* last(std::int64_t i) const { return any(i) + (1 + digits) * kBlock; }
+};
+
+// Adds group `group` of 2^Digits planes at word i: the lower digits are in `met`, the others are
+// the group's number.
+template <typename V, int Digits>
+[[gnu::always_inline]] inline void see(Sight sight, std::int64_t i, std::int64_t group,
+                                       const Met<V, Digits>& met) {
+    constexpr std::int64_t kBlock = Sight::kBlock;
+    if (is_empty(met.any)) return;
+    Word* last = sight.last(i);
+    for (std::size_t k = 0; k < Digits; ++k, last += kBlock) {
+        store(last, choose(met.any, met.last[k], load<V>(last)));
+    }
+    for (std::int64_t k = Digits; k < sight.digits; ++k, last += kBlock) {
+        const V digit = V{} - static_cast<Word>(group >> (k - Digits) & 1);
+        store(last, choose(met.any, digit, load<V>(last)));
+    }
+    const V seen = load<V>(sight.any(i));
+    const V fresh = met.any & ~seen;
+    if (is_empty(fresh)) return;
+    store(sight.any(i), seen | fresh);
+    Word* first = sight.first(i);
+    for (std::size_t k = 0; k < Digits; ++k, first += kBlock) {
+        store(first, load<V>(first) | (fresh & met.first[k]));
+    }
+    for (std::int64_t k = Digits; k < sight.digits; ++k, first += kBlock) {
+        if (group >> (k - Digits) & 1) store(first, load<V>(first) | fresh);
+    }
+}
+
+// Adds `planes`, group `group` of a stack, at the words [i, words) that fill whole V.
+template <typename V, int Digits>
+[[gnu::always_inline]] inline void see_whole(Sight sight, std::int64_t group, Planes planes,
+                                             std::int64_t& i, std::int64_t words) {
+    for (; i + kWordsOf<V> <= words; i += kWordsOf<V>) {
+        const Planes here{planes.first + i, planes.stride, planes.count};
+        if (planes.count >= 1 << Digits) {
+            see(sight, i, group, meet<V, Digits, true>(here, 0));
+        } else {
+            see(sight, i, group, meet<V, Digits, false>(here, 0));
+        }
+    }
+}
+
+template <int Digits>
+[[gnu::always_inline]] inline void see_group(Sight sight, std::int64_t group, Planes planes,
+                                             std::int64_t words) {
+    std::int64_t i = 0;
+    see_whole<Words8, Digits>(sight, group, planes, i, words);
+    see_whole<Words4, Digits>(sight, group, planes, i, words);
+    see_whole<Word, Digits>(sight, group, planes, i, words);
+}
+
+// Add up to kRows or kSlabs planes, group `group` of a stack, of `words` words each.
+MVD_CLONES void see_rows(Sight sight, std::int64_t group, Planes rows, std::int64_t words) {
+    see_group<kRowDigits>(sight, group, rows, words);
+}
+MVD_CLONES void see_slabs(Sight sight, std::int64_t group, Planes slabs, std::int64_t words) {
+    see_group<kSlabDigits>(sight, group, slabs, words);
+}
+
+// Adds what is met in planes that all lie behind those of `sight`, both of `words` words.
+void see_behind(Sight sight, Sight behind, std::int64_t words) {
+    for (std::int64_t i = 0; i < words; ++i) {
+        const Word near = *sight.any(i), far = *behind.any(i);
+        *sight.any(i) = near | far;
+        for (std::int64_t k = 0; k < sight.digits; ++k) {
+            Word* first = sight.first(i) + k * Sight::kBlock;
+            Word* last = sight.last(i) + k * Sight::kBlock;
+            *first = choose(near, *first, behind.first(i)[k * Sight::kBlock]);
+            *last = choose(far, behind.last(i)[k * Sight::kBlock], *last);
+        }
+    }
+}
+
+// From digits to depths -----------------------------------------------------------------------
+
+constexpr std::int64_t kLanes = 16;
+typedef Depth Lanes __attribute__((vector_size(2 * kLanes)));
+
+// All ones in the lanes whose bit is set in part `part` of a word, kLanes bits each.
+[[gnu::always_inline]] inline Lanes spread(const Word* word, std::int64_t part) {
+    const Lanes own = {1,      1 << 1, 1 << 2,  1 << 3,  1 << 4,  1 << 5,  1 << 6,  1 << 7,
+                       1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15};
+    Depth bits;
+    std::memcpy(&bits, reinterpret_cast<const Depth*>(word) + part, sizeof bits);
+    return (Lanes)(((Lanes{} + bits) & own) == own);
+}
+
+// The 64 pixels of word i, for the face that starts at the first plane and the one at the last.
+[[gnu::always_inline]] inline void read_word(Sight sight, std::int64_t i, Depth n, Depth* near,
+                                             Depth* far) {
+    const Lanes background = Lanes{} + n;
+    for (std::int64_t part = 0; part < kWordBits / kLanes; ++part) {
+        Lanes first{}, last{};
+        for (std::int64_t k = 0; k < sight.digits; ++k) {
+            const Lanes digit = Lanes{} + static_cast<Depth>(1 << k);
+            first |= spread(sight.first(i) + k * Sight::kBlock, part) & digit;
+            last |= spread(sight.last(i) + k * Sight::kBlock, part) & digit;
+        }
+        const Lanes met = spread(sight.any(i), part);
+        const Lanes near_depth = choose(met, first, background);
+        const Lanes far_depth = choose(met, background - 1 - last, background);
+        std::memcpy(near + part * kLanes, &near_depth, sizeof near_depth);
+        std::memcpy(far + part * kLanes, &far_depth, sizeof far_depth);
+    }
+}
+
+// A row of z pixels, from word i of the sight on.
+MVD_CLONES void read_row(Sight sight, std::int64_t i, std::int64_t z, Depth n, Depth* near,
+                         Depth* far) {
+    for (; z > 0; ++i, z -= kWordBits, near += kWordBits, far += kWordBits) {
+        const std::int64_t pixels = std::min(z, kWordBits);
+        if (!*sight.any(i)) {
+            std::fill_n(near, pixels, n);
+            std::fill_n(far, pixels, n);
+        } else if (pixels == kWordBits) {
+            read_word(sight, i, n, near, far);
+        } else {
+            Depth near_word[kWordBits], far_word[kWordBits];
+            read_word(sight, i, n, near_word, far_word);
+            std::copy_n(near_word, pixels, near);
+            std::copy_n(far_word, pixels, far);
+        }
+    }
+}
+
+// Along z -------------------------------------------------------------------------------------
+
+// The two z faces of the lines of a slab: (Y, W).
+MVD_CLONES void view_z_plainly(const Word* slab, Depth* neg, Depth* pos, GridShape shape, Depth n) {
     const std::int64_t w = shape.words();
     for (std::int64_t y = 0; y < shape.y; ++y) {
         const Word* line = slab + y * w;
         const std::int64_t first = first_voxel(line, w);
-        if (first < 0) continue;
-        pos[y] = static_cast<Depth>(first);
-        neg[y] = static_cast<Depth>(n - 1 - last_voxel(line, w));
+        pos[y] = first < 0 ? n : static_cast<Depth>(first);
+        neg[y] = first < 0 ? n : static_cast<Depth>(n - 1 - last_voxel(line, w));
     }
 }
 
-constexpr std::int64_t group_count(std::int64_t planes) { return (planes + kGroup - 1) / kGroup; }
+#if MVD_X86
 
-// ORs `steps` consecutive planes of `count` words in groups of eight: groups (groups, count).
-MVD_CLONES void or_planes(const Word* __restrict planes, Word* __restrict groups,
-                          std::int64_t steps, std::int64_t count) {
-    for (; steps >= kGroup; steps -= kGroup, planes += kGroup * count, groups += count) {
-        for (std::int64_t i = 0; i < count; ++i) {
-            Word any = 0;
-            for (std::int64_t k = 0; k < kGroup; ++k) any |= planes[k * count + i];
-            groups[i] = any;
+// The same for lines of at most 64 words: which of them are occupied is one bit each, so that no
+// branch depends on where in a line a shape begins.
+__attribute__((target("arch=x86-64-v4"))) void view_z_avx512(const Word* slab, Depth* neg,
+                                                             Depth* pos, GridShape shape, Depth n) {
+    const std::int64_t w = shape.words();
+    const auto rest = static_cast<__mmask8>(low_mask(w % 8 ? w % 8 : 8));
+    for (std::int64_t y = 0; y < shape.y; ++y) {
+        const Word* line = slab + y * w;
+        Word occupied = 0;
+        for (std::int64_t i = 0; i < w; i += 8) {
+            const __m512i words = _mm512_maskz_loadu_epi64(i + 8 < w ? 0xFF : rest, line + i);
+            occupied |= static_cast<Word>(_mm512_test_epi64_mask(words, words)) << i;
         }
-    }
-    if (steps == 0) return;
-    std::copy_n(planes, count, groups);
-    for (std::int64_t i = count; i < steps * count; ++i) groups[i % count] |= planes[i];
-}
-
-// Rows of pixels that look across lines, over planes of lines from both ends.
-struct Walk {
-    const Word* planes;  // (steps, rows, W), planes `stride` words apart
-    const Word* groups;  // (groups, rows, W), eight planes ORed, `group_stride` words apart
-    std::int64_t steps, stride, group_stride, rows, words;
-    Depth* near;     // pixels (rows, N) of the face that starts at the first plane
-    Depth* far;      // and of the face that starts at the last
-    std::int64_t n;  // N, also the pixels from row to row
-};
-
-// Where a walk stands: the planes of one group in the order in which a face meets them.
-struct Step {
-    const Word* group;  // (rows, W)
-    const Word* plane;  // (rows, W), the first
-    std::int64_t stride;
-    std::int64_t depth;  // of the first plane; one more for each next
-};
-
-// Gives their depth to the pixels (rows, N) of `map` that the group is the first to meet.
-// unseen: (rows, W), the pixels that have met nothing yet.
-inline void meet(const Walk& walk, Step step, Word* unseen, Depth* map) {
-    for (std::int64_t row = 0; row < walk.rows; ++row, map += walk.n) {
-        for (std::int64_t i = 0; i < walk.words; ++i) {
-            const std::int64_t at = row * walk.words + i;
-            Word wanted = step.group[at] & unseen[at];
-            if (!wanted) continue;
-            unseen[at] ^= wanted;
-            const Word* word = step.plane + at;
-            for (std::int64_t depth = step.depth; wanted; ++depth, word += step.stride) {
-                const Word hits = *word & wanted;
-                wanted ^= hits;
-                for_each_voxel(hits, i,
-                               [&](std::int64_t z) { map[z] = static_cast<Depth>(depth); });
-            }
+        if (!occupied) {
+            pos[y] = neg[y] = n;
+            continue;
         }
+        const std::int64_t first = lowest_bit(occupied), last = highest_bit(occupied);
+        const std::int64_t begin = first * kWordBits + lowest_bit(line[first]);
+        const std::int64_t end = last * kWordBits + highest_bit(line[last]);
+        pos[y] = static_cast<Depth>(begin);
+        neg[y] = static_cast<Depth>(n - 1 - end);
     }
 }
 
-// unseen: scratch (rows, W).
-MVD_CLONES void view_across(const Walk& walk, Word* unseen) {
-    const std::int64_t groups = group_count(walk.steps);
-    std::fill_n(unseen, walk.rows * walk.words, ~Word{0});
-    for (std::int64_t g = 0; g < groups; ++g) {
-        const std::int64_t first = g * kGroup;
-        meet(walk,
-             {walk.groups + g * walk.group_stride, walk.planes + first * walk.stride, walk.stride,
-              first},
-             unseen, walk.near);
+#endif
+
+void view_z(const Word* slab, Depth* neg, Depth* pos, GridShape shape, Depth n) {
+#if MVD_X86
+    if (shape.words() <= kWordBits && __builtin_cpu_supports("avx512f")) {
+        return view_z_avx512(slab, neg, pos, shape, n);
     }
-    std::fill_n(unseen, walk.rows * walk.words, ~Word{0});
-    for (std::int64_t g = groups - 1; g >= 0; --g) {
-        const std::int64_t first = std::min(walk.steps, (g + 1) * kGroup) - 1;
-        meet(walk,
-             {walk.groups + g * walk.group_stride, walk.planes + first * walk.stride, -walk.stride,
-              walk.n - 1 - first},
-             unseen, walk.far);
-    }
+#endif
+    view_z_plainly(slab, neg, pos, shape, n);
 }
 
 // Uninitialized words.
@@ -116,102 +309,129 @@ inline std::unique_ptr<Word[]> new_words(std::int64_t count) {
     return std::unique_ptr<Word[]>(new Word[static_cast<std::size_t>(count)]);
 }
 
-// The views of a batch of grids, in two stages that are each a loop over independent parts.
+// The views of a batch of grids. Each grid is cut along x into stacks of slabs, which are read
+// independently; what their pixels meet along x is put together after them.
 class Viewer {
   public:
-    Viewer(const Word* packed, Depth* odms, GridShape shape)
-        : packed_(packed),
-          odms_(odms),
+    Viewer(Depth* odms, GridShape shape, int threads)
+        : odms_(odms),
           shape_(shape),
           n_(odm_edge(shape)),
           w_(shape.words()),
           slab_(shape.y * w_),
-          x_groups_(new_words(slab_parts() * slab_)) {
-        std::fill_n(odms, shape.batch * kFaces * n_ * n_, static_cast<Depth>(n_));
-    }
-
-    // Stage 1, z and y faces: a slab of x has a row of pixels of its own in each of the four maps.
-    // Parts are the groups of eight slabs, which are ORed on the way. load(begin, end) is called
-    // with the slabs, counted over the batch, that are read next.
-    std::int64_t slab_parts() const { return shape_.batch * group_count(shape_.x); }
-
-    template <typename Load>
-    void view_slabs(std::int64_t begin, std::int64_t end, const Load& load) const {
-        std::vector<Word> unseen(static_cast<std::size_t>(w_));
-        std::vector<Word> groups(static_cast<std::size_t>(group_count(shape_.y) * w_));
-        for (std::int64_t part = begin; part < end; ++part) {
-            const std::int64_t b = part / group_count(shape_.x);
-            const std::int64_t first = part % group_count(shape_.x) * kGroup;
-            const std::int64_t last = std::min(shape_.x, first + kGroup);
-            load(b * shape_.x + first, b * shape_.x + last);
-            const Word* slab = packed_ + (b * shape_.x + first) * slab_;
-            or_planes(slab, x_groups_.get() + part * slab_, last - first, slab_);
-            for (std::int64_t x = first; x < last; ++x, slab += slab_) {
-                view_z(slab, pixels(b, kZNeg, x), pixels(b, kZPos, x), shape_, n_);
-                or_planes(slab, groups.data(), shape_.y, w_);
-                view_across({slab, groups.data(), shape_.y, w_, w_, 1, w_, pixels(b, kYPos, x),
-                             pixels(b, kYNeg, x), n_},
-                            unseen.data());
-            }
+          groups_(ceil_div(shape.x, kSlabs)),
+          stacks_(stacks_of(threads)),
+          y_digits_(Sight::digits_of(shape.y)),
+          x_digits_(Sight::digits_of(shape.x)),
+          x_size_(Sight::size(slab_, x_digits_)),
+          x_sights_(new_words(shape.batch * stacks_ * x_size_)) {
+        if (shape.x != n_ || shape.y != n_ || shape.z != n_) {
+            std::fill_n(odms, shape.batch * kFaces * n_ * n_, static_cast<Depth>(n_));
         }
     }
 
-    // Stage 2, x faces: a block of lines along y has rows of pixels of its own.
-    std::int64_t row_parts() const { return shape_.batch * blocks(); }
+    // Stage 1, the z and y faces and what is met along x. slabs(b, begin, end) gives slabs
+    // [begin, end) of grid b, at most kSlabs of them: (slabs, Y, W).
+    std::int64_t stacks() const { return shape_.batch * stacks_; }
 
-    void view_rows(std::int64_t begin, std::int64_t end) const {
-        std::vector<Word> unseen(static_cast<std::size_t>(kRowsPerBlock * w_));
-        for (std::int64_t part = begin; part < end; ++part) {
-            const std::int64_t b = part / blocks(), y = part % blocks() * kRowsPerBlock;
-            const Word* groups = x_groups_.get() + b * group_count(shape_.x) * slab_;
-            view_across({packed_ + b * shape_.x * slab_ + y * w_, groups + y * w_, shape_.x, slab_,
-                         slab_, std::min(kRowsPerBlock, shape_.y - y), w_, pixels(b, kXPos, y),
-                         pixels(b, kXNeg, y), n_},
-                        unseen.data());
+    template <typename Slabs>
+    void view_stack(std::int64_t stack, const Slabs& slabs) const {
+        const std::int64_t b = stack / stacks_, s = stack % stacks_;
+        const Sight along_x = x_sight(b, s);
+        const auto y_words = new_words(Sight::size(w_, y_digits_));
+        const Sight along_y{y_words.get(), y_digits_};
+        std::fill_n(along_x.blocks, x_size_, Word{0});
+        for (std::int64_t g = s * groups_ / stacks_; g < (s + 1) * groups_ / stacks_; ++g) {
+            const std::int64_t begin = g * kSlabs, end = std::min(shape_.x, begin + kSlabs);
+            const Word* group = slabs(b, begin, end);
+            for (std::int64_t x = begin; x < end; ++x) {
+                const Word* slab = group + (x - begin) * slab_;
+                view_z(slab, pixels(b, kZNeg, x), pixels(b, kZPos, x), shape_,
+                       static_cast<Depth>(n_));
+                view_y(slab, along_y, pixels(b, kYNeg, x), pixels(b, kYPos, x));
+            }
+            see_slabs(along_x, g, {group, slab_, end - begin}, slab_);
+        }
+    }
+
+    // Stage 2, the x faces.
+    void view_x(std::int64_t b) const {
+        const Sight sight = x_sight(b, 0);
+        for (std::int64_t s = 1; s < stacks_; ++s) see_behind(sight, x_sight(b, s), slab_);
+        for (std::int64_t y = 0; y < shape_.y; ++y) {
+            read_row(sight, y * w_, shape_.z, static_cast<Depth>(n_), pixels(b, kXPos, y),
+                     pixels(b, kXNeg, y));
         }
     }
 
   private:
-    std::int64_t blocks() const { return (shape_.y + kRowsPerBlock - 1) / kRowsPerBlock; }
+    // As many as there are threads for one grid; little work stays in one piece.
+    std::int64_t stacks_of(int threads) const {
+        const std::int64_t wanted = ceil_div(resolve_threads(threads), shape_.batch);
+        const std::int64_t worth = shape_.x * slab_ / kWordGrain;
+        return std::max<std::int64_t>(1, std::min({wanted, worth, groups_}));
+    }
+
+    void view_y(const Word* slab, Sight sight, Depth* neg, Depth* pos) const {
+        std::fill_n(sight.blocks, Sight::size(w_, y_digits_), Word{0});
+        for (std::int64_t y = 0; y < shape_.y; y += kRows) {
+            see_rows(sight, y / kRows, {slab + y * w_, w_, shape_.y - y}, w_);
+        }
+        read_row(sight, 0, shape_.z, static_cast<Depth>(n_), pos, neg);
+    }
+
+    Sight x_sight(std::int64_t b, std::int64_t s) const {
+        return {x_sights_.get() + (b * stacks_ + s) * x_size_, x_digits_};
+    }
 
     Depth* pixels(std::int64_t b, Face face, std::int64_t row) const {
         return odms_ + ((b * kFaces + face) * n_ + row) * n_;
     }
 
-    const Word* packed_;
     Depth* odms_;
     GridShape shape_;
-    std::int64_t n_, w_, slab_;
-    std::unique_ptr<Word[]> x_groups_;  // (B, groups of x, Y, W)
+    std::int64_t n_, w_, slab_, groups_, stacks_, y_digits_, x_digits_, x_size_;
+    std::unique_ptr<Word[]>
+        x_sights_;  // (B, stacks): what is met along x by (Y, W) words of pixels
 };
 
-template <typename Load>
-void extract(const Word* packed, Depth* odms, GridShape shape, int threads, const Load& load) {
-    const Viewer viewer(packed, odms, shape);
-    const std::int64_t words = shape.lines() * shape.words();
-    const auto grain = [&](std::int64_t parts) {
-        return kWordGrain * parts / std::max<std::int64_t>(1, words) + 1;
+// new_slabs() is called once for each part of the work: what it gives is `slabs` of view_stack.
+template <typename NewSlabs>
+void extract(Depth* odms, GridShape shape, int threads, const NewSlabs& new_slabs) {
+    const Viewer viewer(odms, shape, threads);
+    const std::int64_t words = std::max<std::int64_t>(1, shape.x * shape.y * shape.words());
+    const std::int64_t grain = kWordGrain / words + 1;
+    const auto view_stacks = [&](std::int64_t begin, std::int64_t end) {
+        const auto slabs = new_slabs();
+        for (std::int64_t stack = begin; stack < end; ++stack) viewer.view_stack(stack, slabs);
     };
-    parallel_for(
-        viewer.slab_parts(), grain(viewer.slab_parts()), threads,
-        [&](std::int64_t begin, std::int64_t end) { viewer.view_slabs(begin, end, load); });
-    parallel_for(viewer.row_parts(), grain(viewer.row_parts()), threads,
-                 [&](std::int64_t begin, std::int64_t end) { viewer.view_rows(begin, end); });
+    parallel_for(viewer.stacks(), viewer.stacks() > shape.batch ? 1 : grain, threads, view_stacks);
+    parallel_for(shape.batch, grain, threads, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t b = begin; b < end; ++b) viewer.view_x(b);
+    });
 }
 
 }  // namespace
 
 void extract_odms(const Word* packed, Depth* odms, GridShape shape, int threads) {
-    extract(packed, odms, shape, threads, [](std::int64_t, std::int64_t) {});
+    const std::int64_t slab = shape.y * shape.words();
+    extract(odms, shape, threads, [&] {
+        return [=](std::int64_t b, std::int64_t begin, std::int64_t) {
+            return packed + (b * shape.x + begin) * slab;
+        };
+    });
 }
 
 void extract_odms_dense(const std::uint8_t* dense, Depth* odms, GridShape shape, int threads) {
     const std::int64_t w = shape.words();
-    const auto packed = new_words(shape.lines() * w);
-    extract(packed.get(), odms, shape, threads, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t line = begin * shape.y; line < end * shape.y; ++line) {
-            pack_line(dense + line * shape.z, packed.get() + line * w, shape.z);
-        }
+    extract(odms, shape, threads, [&] {
+        const std::int64_t slabs = std::min(shape.x, kSlabs);
+        const std::shared_ptr<Word[]> packed(new_words(slabs * shape.y * w));
+        return [=](std::int64_t b, std::int64_t begin, std::int64_t end) {
+            const std::uint8_t* from = dense + (b * shape.x + begin) * shape.y * shape.z;
+            pack_lines(from, packed.get(), (end - begin) * shape.y, shape.z);
+            return static_cast<const Word*>(packed.get());
+        };
     });
 }
 

@@ -34,6 +34,10 @@ struct GridShape {
 // dense: (B, X, Y, Z) bytes, any non-zero byte is occupied; packed: (B, X, Y, W).
 void pack(const std::uint8_t* dense, Word* packed, GridShape shape, int threads);
 
+// The same for lines that follow each other, on the calling thread. dense: (lines, z) bytes;
+// packed: (lines, W).
+void pack_lines(const std::uint8_t* dense, Word* packed, std::int64_t lines, std::int64_t z);
+
 // packed: (B, X, Y, W); dense: (B, X, Y, Z) bytes, 0 or 1.
 void unpack(const Word* packed, std::uint8_t* dense, GridShape shape, int threads);
 

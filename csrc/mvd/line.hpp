@@ -5,10 +5,6 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 #include "mvd/bitgrid.hpp"
 
 namespace mvd {
@@ -100,26 +96,6 @@ inline void upsample_line(const Word* coarse, std::int64_t words, std::int64_t s
     });
 }
 
-// 64 bytes, any non-zero one occupied, as a word.
-inline Word pack_word(const std::uint8_t* bytes) {
-    Word word = 0;
-#if defined(__SSE2__)  // every x86-64
-    for (int part = 0; part < 4; ++part) {
-        const auto* from = reinterpret_cast<const __m128i*>(bytes) + part;
-        const __m128i empty = _mm_cmpeq_epi8(_mm_loadu_si128(from), _mm_setzero_si128());
-        const auto mask = static_cast<unsigned>(_mm_movemask_epi8(empty));
-        word |= static_cast<Word>(~mask & 0xFFFFu) << (16 * part);
-    }
-#else
-    for (int part = 0; part < 8; ++part) {
-        for (int bit = 0; bit < 8; ++bit) {
-            word |= static_cast<Word>(bytes[8 * part + bit] != 0) << (8 * part + bit);
-        }
-    }
-#endif
-    return word;
-}
-
 // The 64 bytes, 0 or 1, of a word.
 inline void unpack_word(Word word, std::uint8_t* bytes) {
     for (std::int64_t part = 0; part < 8; ++part) {
@@ -127,17 +103,6 @@ inline void unpack_word(Word word, std::uint8_t* bytes) {
         const Word octet = (word >> (8 * part) & 0xFF) * 0x0101010101010101 & 0x8040201008040201;
         const Word ones = (octet + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101;
         std::memcpy(bytes + 8 * part, &ones, sizeof ones);  // little-endian: bitgrid.hpp
-    }
-}
-
-// in: (Z) bytes; out: (W) words.
-inline void pack_line(const std::uint8_t* in, Word* out, std::int64_t z) {
-    const std::int64_t whole = z / kWordBits;
-    for (std::int64_t i = 0; i < whole; ++i) out[i] = pack_word(in + i * kWordBits);
-    if (const std::int64_t rest = z % kWordBits) {
-        std::uint8_t bytes[kWordBits] = {};
-        std::memcpy(bytes, in + whole * kWordBits, static_cast<std::size_t>(rest));
-        out[whole] = pack_word(bytes);
     }
 }
 
