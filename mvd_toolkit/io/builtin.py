@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mvd_toolkit.hookspecs import hookimpl
 from mvd_toolkit.io import (
     binvox,
+    gltf,
     mat,
     meshio_formats,
     nifti,
@@ -18,6 +19,7 @@ from mvd_toolkit.io import (
     ply,
     safetensors_format,
     stl,
+    threemf,
     vox,
 )
 from mvd_toolkit.io.format import Format
@@ -26,12 +28,14 @@ from mvd_toolkit.io.format import Format
 @hookimpl
 def mvd_register_formats(register: Callable[[Format], None]) -> None:
     """Register each of them, in the order in which a file's content is tried."""
-    for module in (binvox, npy, npz, vox, mat, safetensors_format, nrrd):
+    for module in (binvox, npy, threemf, npz, vox, mat, safetensors_format, nrrd):
         register(module.FORMAT)
     for form in nifti.FORMATS:
         register(form)
     for module in (stl, ply, off):
         register(module.FORMAT)
+    for form in gltf.FORMATS:
+        register(form)
     for form in meshio_formats.FORMATS:
         register(form)
     register(obj.FORMAT)

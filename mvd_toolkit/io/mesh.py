@@ -13,7 +13,7 @@ headers in OFF files; and exit the process on a bad one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,6 +96,61 @@ def polygon_mesh(
         return Mesh(vertices, fans, report)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A mesh somewhere in a scene.
+
+    Attributes:
+        vertices: (V, 3), before the transform.
+        faces: (F, 3), vertex numbers.
+        transform: (4, 4), for columns: rotation and scale in its first three rows and columns.
+    """
+
+    vertices: npt.NDArray[np.float64]
+    faces: npt.NDArray[np.int64]
+    transform: npt.NDArray[np.float64]
+
+    def placed(self) -> npt.NDArray[np.float64]:
+        """(V, 3), in the world."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            placed: npt.NDArray[np.float64] = (
+                self.vertices @ self.transform[:3, :3].T + self.transform[:3, 3]
+            )
+        return placed
+
+    def turned(self) -> npt.NDArray[np.int64]:
+        """The faces; the other way around where the transform is a mirror."""
+        mirrored = np.linalg.det(self.transform[:3, :3]) < 0
+        return self.faces[:, ::-1] if mirrored else self.faces
+
+
+def assemble(path: Path, instances: Sequence[Instance], limits: Limits) -> Mesh:
+    """One mesh of many, each in its place; nothing is copied before the limits are checked.
+
+    Raises:
+        InputError: there is no face, a face points at no vertex, or over a limit.
+    """
+    vertices = sum(len(instance.vertices) for instance in instances)
+    faces = sum(len(instance.faces) for instance in instances)
+    limits.check_mesh(path, vertices, faces)
+    if faces == 0:
+        raise InputError(f"{path}: expected a mesh of triangles, found no face")
+    for instance in instances:
+        count = len(instance.vertices)
+        if len(instance.faces) and not (instance.faces.min() >= 0 and instance.faces.max() < count):
+            raise InputError(
+                f"{path}: faces: expected vertex numbers from 0 to {count - 1}, found "
+                f"{instance.faces.min()} to {instance.faces.max()}"
+            )
+    begins = np.cumsum([0, *(len(instance.vertices) for instance in instances)])
+    return Mesh(
+        np.concatenate([instance.placed() for instance in instances]),
+        np.concatenate(
+            [i.turned() + begin for i, begin in zip(instances, begins[:-1], strict=True)]
+        ),
+    )
 
 
 def by_corners(path: Path, polygons: Mapping[int, list[list[int]]]) -> list[npt.NDArray[np.int64]]:

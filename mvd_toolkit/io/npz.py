@@ -33,8 +33,11 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def matches(head: bytes, size: int) -> bool:
-    """Whether a file begins like a zip archive."""
-    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+    """Whether a file begins like a zip archive that is empty or begins with an array."""
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    return head.startswith(b"PK\x05\x06") or (
+        head.startswith(b"PK\x03\x04") and name.endswith(b".npy")
+    )
 
 
 def read(path: Path, limits: Limits) -> VoxelGrid:
