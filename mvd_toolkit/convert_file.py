@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mvd_toolkit import io, ops, sidecar
 from mvd_toolkit.batch import Destination, Made, Source
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.meshing import Meshing
 from mvd_toolkit.sidecar import OnExists, Recipe
 from mvd_toolkit.voxelize import Fill, SurfaceReport, voxelize
 
@@ -39,6 +40,7 @@ class ConvertFile:
         fill: hull fills what no face can see into, none keeps the surface.
         on_exists: what to do about a file in the way.
         threads: 0: one a core.
+        meshing: how a surface is made when the output is a mesh.
     """
 
     destination: Destination
@@ -48,6 +50,7 @@ class ConvertFile:
     fill: Fill | None = None
     on_exists: OnExists = "error"
     threads: int = 0
+    meshing: Meshing = field(default_factory=Meshing)
 
     def __call__(
         self, source: Source, progress: Callable[[str, float], None] | None = None
@@ -63,7 +66,7 @@ class ConvertFile:
         form = self._format(source.path)
         output = self.destination.path(source, f"{io.stem(source.path)}{form.suffixes[0]}")
         input_hash = sidecar.file_hash(source.path)
-        recipe = self._recipe(form.name)
+        recipe = self._recipe(form)
         if not sidecar.should_make(output, recipe, input_hash, self.on_exists):
             return Made(output, "skipped")
         with sidecar.making(output, recipe, input_hash) as facts:
@@ -79,21 +82,18 @@ class ConvertFile:
         if io.sniff(source).kind == "mesh" and form.kind == "mesh":
             self._only_for_grids(source)
             mesh = io.load_mesh(source)
-            io.save_mesh(mesh, output, format=form.name, overwrite=True)
-            return {
-                "vertices": len(mesh.vertices),
-                "triangles": len(mesh.faces),
-                "notes": _dropped(mesh),
-            }
+            facts = self.meshing.save_mesh(mesh, output, form)
+            return {**facts, "notes": _dropped(mesh) + facts["notes"]}
         grid, notes = self._grid(source, tell)
         tell("write", 0.8)
-        io.save(grid, output, format=form.name, overwrite=True)
+        facts = self.meshing.save(grid, output, form, self.threads)
         return {
+            **facts,
             "shape": list(grid.shape),
             "occupied": grid.count(),
             "origin": list(grid.origin),
             "spacing": list(grid.spacing),
-            "notes": notes,
+            "notes": notes + facts["notes"],
         }
 
     def _grid(
@@ -145,9 +145,9 @@ class ConvertFile:
         return ops.pool(grid, edge // self.resolution, rule, threads=self.threads)
 
     def _only_for_grids(self, source: Path) -> None:
-        if self.resolution or self.low_rule or self.fill:
+        if self.resolution or self.low_rule or self.fill or self.meshing.smooth is not None:
             raise UsageError(
-                f"{source}: mesh to mesh takes no --resolution, --low-rule or --fill; "
+                f"{source}: mesh to mesh takes no --resolution, --low-rule, --fill or --smooth; "
                 "convert to a grid first"
             )
 
@@ -159,12 +159,13 @@ class ConvertFile:
             )
         return io.output_format(named or source, self.format, ("grid", "mesh"))
 
-    def _recipe(self, form: str) -> Recipe:
+    def _recipe(self, form: io.Format) -> Recipe:
         options = {
-            "format": form,
+            "format": form.name,
             "resolution": self.resolution,
             "low_rule": self.low_rule,
             "fill": self.fill,
+            **self.meshing.recipe(form),
         }
         return Recipe("convert", options)
 

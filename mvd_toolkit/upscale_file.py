@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mvd_toolkit import io, sidecar
 from mvd_toolkit.batch import Destination, Made, Source
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.meshing import Meshing
 from mvd_toolkit.sidecar import OnExists, Recipe
 from mvd_toolkit.upscale import Progress, Upscaler, result_size
 from mvd_toolkit.voxelize import Fill
@@ -32,6 +33,7 @@ class UpscaleFile:
         fill: hull or none.
         on_exists: what to do about a file in the way.
         threads: 0: one a core.
+        meshing: how a surface is made when the output is a mesh.
     """
 
     upscaler: Upscaler
@@ -42,6 +44,7 @@ class UpscaleFile:
     fill: Fill = "hull"
     on_exists: OnExists = "error"
     threads: int = 0
+    meshing: Meshing = field(default_factory=Meshing)
 
     def __post_init__(self) -> None:
         self._model_hash = self.upscaler.model.hash
@@ -64,11 +67,11 @@ class UpscaleFile:
         size = result_size(max(grid.shape), self.upscaler.scale, self.to)
         form = self._format(source.path)
         output = self.destination.path(source, f"{io.stem(source.path)}_{size}{form.suffixes[0]}")
-        recipe = self._recipe(size, form.name)
+        recipe = self._recipe(size, form)
         if not sidecar.should_make(output, recipe, input_hash, self.on_exists):
             return Made(output, "skipped", {})
         with sidecar.making(output, recipe, input_hash) as facts:
-            facts.update(self._make(grid, size, output, form.name, progress))
+            facts.update(self._make(grid, size, output, form, progress))
         return Made(output, "made", facts, tuple(facts["notes"]))
 
     def _make(
@@ -76,7 +79,7 @@ class UpscaleFile:
         grid: VoxelGrid,
         size: int,
         output: Path,
-        form: str,
+        form: io.Format,
         progress: Progress | None,
     ) -> dict[str, Any]:
         start = time.perf_counter()
@@ -84,7 +87,7 @@ class UpscaleFile:
             grid, size, self.low_rule, self.fill, self.threads, progress
         )
         save_start = time.perf_counter()
-        io.save(result.grid, output, format=form, overwrite=True)
+        saved = self.meshing.save(result.grid, output, form, self.threads)
         end = time.perf_counter()
         return {
             "input_shape": list(grid.shape),
@@ -97,18 +100,20 @@ class UpscaleFile:
             "low_rule_guessed": result.low_rule.guessed,
             "device": str(self.upscaler.device),
             "seconds": {**result.seconds, "save": end - save_start, "total": end - start},
-            "notes": list(result.notes),
+            **saved,
+            "notes": [*result.notes, *saved["notes"]],
         }
 
-    def _recipe(self, size: int, form: str) -> Recipe:
+    def _recipe(self, size: int, form: io.Format) -> Recipe:
         return Recipe(
             "upscale",
             {
                 "model": self._model_hash,
                 "size": size,
-                "format": form,
+                "format": form.name,
                 "low_rule": self.low_rule,
                 "fill": self.fill,
+                **self.meshing.recipe(form),
             },
         )
 

@@ -144,7 +144,7 @@ def test_cli_page_tells_each_option_and_no_other(name: str) -> None:
     options = {
         flag
         for parameter in COMMANDS[name].params
-        for flag in parameter.opts
+        for flag in (*parameter.opts, *parameter.secondary_opts)
         if parameter.param_type_name == "option"
     }
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*|(?<![\w-])-[a-z]\b", told))

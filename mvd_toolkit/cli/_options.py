@@ -70,3 +70,29 @@ ModelOption = Annotated[
         "-m", "--model", help="A model directory, or the name of a model; default: the one inside."
     ),
 ]
+SmoothFlag = Annotated[
+    bool | None,
+    typer.Option(
+        "--smooth/--no-smooth",
+        help="Take the staircase of the voxels off a mesh, as is the default, or keep it.",
+        show_default=False,
+    ),
+]
+
+
+def _count(text: str) -> int:
+    """A number of triangles: 50000, 50k or 1.5M."""
+    scale = {"k": 10**3, "K": 10**3, "m": 10**6, "M": 10**6}.get(text[-1:], 1)
+    try:
+        count = float(text if scale == 1 else text[:-1]) * scale
+        return int(count)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"expected a number, 50000 or 50k say, found {text!r}") from None
+
+
+FacesOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", parser=_count, help="Triangles of a mesh to come down to: 50000 or 50k."
+    ),
+]

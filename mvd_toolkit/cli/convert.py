@@ -9,12 +9,14 @@ import typer
 
 from mvd_toolkit.cli._options import (
     DebugFlag,
+    FacesOption,
     Fill,
     FormatOption,
     JsonFlag,
     OnExistsOption,
     OutputOption,
     QuietFlag,
+    SmoothFlag,
     ThreadsOption,
     output,
 )
@@ -56,6 +58,8 @@ def convert(
         typer.Option(help="The meshes' vertical; by default their layout's, or y."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the copies.")] = 0,
+    smooth: SmoothFlag = None,
+    faces: FacesOption = None,
     threads: ThreadsOption = 0,
     on_exists: OnExistsOption = "error",
     json: JsonFlag = False,
@@ -70,9 +74,12 @@ def convert(
     from mvd_toolkit.cli import _files, _pairs
     from mvd_toolkit.convert_file import ConvertFile
     from mvd_toolkit.errors import UsageError
+    from mvd_toolkit.meshing import Meshing
 
     out = output(ctx)
     if pairs is not None:
+        if smooth is not None or faces is not None:
+            raise UsageError("--smooth and --faces are for meshes, and --pairs makes a dataset")
         if any(option is not None for option in (form, resolution, low_rule, fill)):
             raise UsageError(
                 "--pairs takes no --format, --resolution, --low-rule or --fill: a pair holds the "
@@ -86,5 +93,6 @@ def convert(
     _files.writable(form)
     destination = _files.destination(out, out_path, inputs)
     items = _files.find(out, inputs, _files.suffixes(reads=True), destination)
-    job = ConvertFile(destination, form, resolution, low_rule, fill, on_exists, threads)
+    meshing = Meshing(smooth, faces)
+    job = ConvertFile(destination, form, resolution, low_rule, fill, on_exists, threads, meshing)
     _files.run(out, items, job, single=_files.is_single(inputs))

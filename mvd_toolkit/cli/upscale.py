@@ -10,6 +10,7 @@ import typer
 from mvd_toolkit.cli._options import (
     DebugFlag,
     DeviceOption,
+    FacesOption,
     Fill,
     FormatOption,
     JsonFlag,
@@ -18,6 +19,7 @@ from mvd_toolkit.cli._options import (
     OnExistsOption,
     OutputOption,
     QuietFlag,
+    SmoothFlag,
     ThreadsOption,
     output,
 )
@@ -39,6 +41,8 @@ def upscale(
         Fill, typer.Option(help="Fill what no face can see into, or take the grid as it is.")
     ] = "hull",
     device: DeviceOption = "cpu",
+    smooth: SmoothFlag = None,
+    faces: FacesOption = None,
     threads: ThreadsOption = 0,
     on_exists: OnExistsOption = "error",
     json: JsonFlag = False,
@@ -51,6 +55,7 @@ def upscale(
     the world, with a sidecar <output>.mvd.json. A result that is finished already is skipped.
     """
     from mvd_toolkit.cli import _files
+    from mvd_toolkit.meshing import Meshing
     from mvd_toolkit.upscale import Upscaler
     from mvd_toolkit.upscale_file import UpscaleFile
 
@@ -59,5 +64,6 @@ def upscale(
     destination = _files.destination(out, out_path, inputs)
     items = _files.find(out, inputs, _files.suffixes("grid", reads=True), destination)
     upscaler = Upscaler.load(model, device)
-    job = UpscaleFile(upscaler, destination, to, form, low_rule, fill, on_exists, threads)
+    meshing = Meshing(smooth, faces)
+    job = UpscaleFile(upscaler, destination, to, form, low_rule, fill, on_exists, threads, meshing)
     _files.run(out, items, job, single=_files.is_single(inputs))

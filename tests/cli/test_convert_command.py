@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mvd_toolkit import VoxelGrid, hull, load, pool, save
+from mvd_toolkit.io import load_mesh
 
 Mvd = Callable[..., Any]
 
@@ -179,3 +180,58 @@ def test_info_of_several_files(mvd: Mvd, ball_file: Path, cube: Path, tmp_path: 
     assert (grid["kind"], mesh["kind"], mesh["triangles"]) == ("grid", "mesh", 12)
     assert junk["error"]["type"] == "InputError"
     assert mvd("info", tmp_path / "junk.xyz").code == 3
+
+
+@pytest.fixture
+def slab_file(tmp_path: Path) -> Path:
+    """A slanted slab: a staircase."""
+    x, y, z = np.indices((24, 24, 24))
+    path = tmp_path / "slab.npz"
+    save(VoxelGrid.from_dense((abs(x + y / 3 - z - 4) < 4) & (y > 2) & (y < 20)), path)
+    return path
+
+
+@pytest.mark.parametrize(("flags", "flat"), [((), False), (("--no-smooth",), True)])
+def test_smooth_or_not(mvd: Mvd, slab_file: Path, flags: tuple[str, ...], flat: bool) -> None:
+    output = slab_file.with_suffix(".ply")
+    assert mvd("convert", slab_file, "-o", output, *flags).code == 0
+    mesh = load_mesh(output)
+    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
+    normals = np.cross(b - a, c - a)
+    along_axes = (np.abs(normals) > 1e-6 * np.abs(normals).max()).sum(axis=1) == 1
+    assert along_axes.all() == flat
+    options = json.loads(Path(f"{output}.mvd.json").read_text())["options"]
+    assert (options["smooth"], options["faces"]) == (not flat, None)
+
+
+def test_fewer_faces(mvd: Mvd, slab_file: Path) -> None:
+    pytest.importorskip("fast_simplification")
+    fine, coarse = slab_file.with_name("fine.stl"), slab_file.with_name("coarse.stl")
+    mvd("convert", slab_file, "-o", fine)
+    assert len(load_mesh(fine).faces) > 1000
+    document = mvd("convert", slab_file, "-o", coarse, "--faces", "0.4k", "--json").document
+    assert document["items"][0]["triangles"] == pytest.approx(400, abs=20)
+    assert len(load_mesh(coarse).faces) == document["items"][0]["triangles"]
+    again = slab_file.with_name("again.stl")
+    assert mvd("convert", fine, "-o", again, "--faces", "400").code == 0
+    assert len(load_mesh(again).faces) == pytest.approx(400, abs=20)
+
+
+def test_mesh_options_are_for_meshes(mvd: Mvd, slab_file: Path, cube: Path) -> None:
+    for flag in ("--smooth", "--faces=50k"):
+        result = mvd("convert", slab_file, "-o", slab_file.with_suffix(".binvox"), flag)
+        assert result.code == 2
+        assert "--smooth and --faces are for meshes, and binvox holds a grid" in result.err
+    result = mvd("convert", cube, "-o", cube.with_suffix(".stl"), "--no-smooth")
+    assert result.code == 2
+    assert "mesh to mesh takes no --resolution, --low-rule, --fill or --smooth" in result.err
+    assert mvd("convert", slab_file, "-o", cube.with_suffix(".stl"), "--faces", "many").code == 2
+
+
+def test_faces_of_an_open_mesh_stay(mvd: Mvd, cube: Path) -> None:
+    pytest.importorskip("fast_simplification")
+    text = cube.read_text().replace("f 4 1 5 8\n", "")
+    cube.write_text(text)
+    document = mvd("convert", cube, "-o", cube.with_suffix(".stl"), "--faces", 4, "--json").document
+    assert document["items"][0]["triangles"] == 10
+    assert "all 10 triangles are kept: decimate: expected a closed mesh" in document["warnings"][0]

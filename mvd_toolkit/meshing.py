@@ -1,0 +1,59 @@
+"""How the surface of a grid is written to a mesh file: what ``--smooth`` and ``--faces`` say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mvd_toolkit import io
+from mvd_toolkit.decimate import decimate
+from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.grid import VoxelGrid
+
+
+@dataclass(frozen=True)
+class Meshing:
+    """What to do about the surface of a grid when a mesh is to be written.
+
+    Attributes:
+        smooth: whether to take the staircase away; None: yes.
+        faces: how many triangles to come down to; None: as many as there are.
+    """
+
+    smooth: bool | None = None
+    faces: int | None = None
+
+    def recipe(self, form: io.Format) -> dict[str, Any]:
+        """What of it decides the content of a file.
+
+        Raises:
+            UsageError: something is asked for that a grid format has no use for.
+        """
+        if form.kind == "mesh":
+            return {"smooth": self.smooth is not False, "faces": self.faces}
+        if self.smooth is not None or self.faces is not None:
+            raise UsageError(f"--smooth and --faces are for meshes, and {form.name} holds a grid")
+        return {}
+
+    def save(self, grid: VoxelGrid, output: Path, form: io.Format, threads: int) -> dict[str, Any]:
+        """Write a grid, or its surface to a mesh format: facts about the mesh, and notes."""
+        if form.kind != "mesh":
+            io.save(grid, output, format=form.name, overwrite=True)
+            return {"notes": []}
+        surface = io.surface_mesh(grid, smooth=self.smooth is not False, threads=threads)
+        return self.save_mesh(surface, output, form)
+
+    def save_mesh(self, mesh: io.Mesh, output: Path, form: io.Format) -> dict[str, Any]:
+        """Write a mesh of no more triangles than asked for: facts about it, and notes."""
+        mesh, notes = self._fewer(mesh)
+        io.save_mesh(mesh, output, format=form.name, overwrite=True)
+        return {"vertices": len(mesh.vertices), "triangles": len(mesh.faces), "notes": notes}
+
+    def _fewer(self, mesh: io.Mesh) -> tuple[io.Mesh, list[str]]:
+        if self.faces is None:
+            return mesh, []
+        try:
+            return decimate(mesh, self.faces), []
+        except InputError as error:
+            return mesh, [f"all {len(mesh.faces)} triangles are kept: {error}"]
