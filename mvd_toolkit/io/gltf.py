@@ -289,7 +289,9 @@ class _Scene:
             corners = self._accessor(primitive["indices"], "SCALAR")[:, 0].astype(np.int64)
         else:
             corners = np.arange(len(points))
-        return points.astype(np.float64), _triangles(corners, mode)
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            positions = points.astype(np.float64)
+        return positions, _triangles(corners, mode)
 
     def _accessor(self, number: Any, kind: str) -> npt.NDArray[Any]:
         """(n, width) numbers."""

@@ -186,12 +186,12 @@ def _describe(where: str, stream: Stream, order: str, length: int, element: int)
     """The full array of numbers that an element is, or none; the stream is left at the numbers."""
     if length == 0:
         return []
-    flags = _small(where, stream, order, (_UINT32,), 8)
+    flags = _small(where, stream, order, _UINT32, 8).ljust(8, b"\0")
     word = struct.unpack(f"{order}I", flags[:4])[0]
     kind, complex_ = word & 0xFF, bool(word >> 8 & _COMPLEX)
-    shape_bytes = _small(where, stream, order, (_INT32,), 4 * _MAX_AXES)
-    shape = tuple(int(n) for n in np.frombuffer(shape_bytes, f"{order}i4"))
-    name = _small(where, stream, order, (_INT8,), _MAX_NAME).decode("latin-1")
+    edges = _small(where, stream, order, _INT32, 4 * _MAX_AXES)
+    shape = tuple(int(n) for n in np.frombuffer(edges[: len(edges) // 4 * 4], f"{order}i4"))
+    name = _small(where, stream, order, _INT8, _MAX_NAME).decode("latin-1")
     if kind not in _NUMERIC or complex_ or len(shape) != 3:
         return []
     number, size, _ = _tag(where, stream, order)
@@ -230,12 +230,12 @@ def _tag(where: str, stream: Stream, order: str) -> tuple[int, int, bool]:
     return first, struct.unpack(f"{order}I", _take(where, stream, 4))[0], False
 
 
-def _small(where: str, stream: Stream, order: str, kinds: tuple[int, ...], most: int) -> bytes:
+def _small(where: str, stream: Stream, order: str, wanted: int, most: int) -> bytes:
     """The content of an element of at most so many bytes; the stream is left at the next."""
     kind, size, small = _tag(where, stream, order)
-    if kind not in kinds or size > most or (small and size > 4):
+    if kind != wanted or size > most or (small and size > 4):
         raise InputError(
-            f"{where}: expected an element of type {kinds[0]} and at most {most} bytes, found "
+            f"{where}: expected an element of type {wanted} and at most {most} bytes, found "
             f"type {kind} and {size} bytes"
         )
     content = _take(where, stream, 4 if small else size + -size % 8)
