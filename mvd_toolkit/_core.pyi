@@ -28,6 +28,9 @@ def dilate(
 def keep_largest(
     packed: npt.NDArray[np.uint64], z: int, threads: int = 0
 ) -> npt.NDArray[np.uint64]: ...
+def count_parts(
+    packed: npt.NDArray[np.uint64], z: int, threads: int = 0
+) -> npt.NDArray[np.int64]: ...
 def iou(
     a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64], z: int, threads: int = 0
 ) -> npt.NDArray[np.float64]: ...

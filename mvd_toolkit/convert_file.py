@@ -83,8 +83,10 @@ class ConvertFile:
             self._only_for_grids(source)
             mesh = io.load_mesh(source)
             facts = self.meshing.save_mesh(mesh, output, form)
-            return {**facts, "notes": _dropped(mesh) + facts["notes"]}
+            notes = _dropped(mesh) + self._conventions(source, form)
+            return {**facts, "notes": notes + facts["notes"]}
         grid, notes = self._grid(source, tell)
+        notes += self._conventions(source, form)
         tell("write", 0.8)
         facts = self.meshing.save(grid, output, form, self.threads)
         return {
@@ -101,7 +103,7 @@ class ConvertFile:
     ) -> tuple[VoxelGrid, list[str]]:
         if io.sniff(source).kind == "mesh":
             return self._voxelized(source, tell)
-        grid = io.load(source)
+        grid = sidecar.load_grid(source)
         if self.fill == "hull":
             grid = ops.hull(grid, threads=self.threads)
         return self._pooled(grid, source), []
@@ -143,6 +145,19 @@ class ConvertFile:
             )
         rule = self.low_rule or "any"
         return ops.pool(grid, edge // self.resolution, rule, threads=self.threads)
+
+    def _conventions(self, source: Path, form: io.Format) -> list[str]:
+        """What a user should know of two formats that mean different things by numbers."""
+        own = io.sniff(source)
+        notes = []
+        if own.up and form.up and own.up != form.up:
+            notes.append(
+                f"{own.name} is {own.up} up and {form.name} {form.up} up; nothing is turned"
+            )
+        if own.unit and form.unit and own.unit != form.unit and self.meshing.size is None:
+            units = f"{own.name} counts in {own.unit} and {form.name} in {form.unit}"
+            notes.append(f"{units}; numbers are kept, --size scales them")
+        return notes
 
     def _only_for_grids(self, source: Path) -> None:
         if self.resolution or self.low_rule or self.fill or self.meshing.smooth is not None:

@@ -1,4 +1,4 @@
-"""How the surface of a grid is written to a mesh file: what ``--smooth`` and ``--faces`` say."""
+"""How a mesh file is written: what ``--smooth``, ``--faces`` and ``--size`` say."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ class Meshing:
     Attributes:
         smooth: whether to take the staircase away; None: yes.
         faces: how many triangles to come down to; None: as many as there are.
+        size: length of the longest side in the world, in millimetres; None: numbers stay.
     """
 
     smooth: bool | None = None
     faces: int | None = None
+    size: float | None = None
 
     def recipe(self, form: io.Format) -> dict[str, Any]:
         """What of it decides the content of a file.
@@ -31,9 +33,15 @@ class Meshing:
             UsageError: something is asked for that a grid format has no use for.
         """
         if form.kind == "mesh":
-            return {"smooth": self.smooth is not False, "faces": self.faces}
-        if self.smooth is not None or self.faces is not None:
-            raise UsageError(f"--smooth and --faces are for meshes, and {form.name} holds a grid")
+            return {
+                "smooth": self.smooth is not False,
+                "faces": self.faces,
+                "size_mm": self.size,
+            }
+        if (self.smooth, self.faces, self.size) != (None, None, None):
+            raise UsageError(
+                f"--smooth, --faces and --size are for meshes, and {form.name} holds a grid"
+            )
         return {}
 
     def save(self, grid: VoxelGrid, output: Path, form: io.Format, threads: int) -> dict[str, Any]:
@@ -45,10 +53,18 @@ class Meshing:
         return self.save_mesh(surface, output, form)
 
     def save_mesh(self, mesh: io.Mesh, output: Path, form: io.Format) -> dict[str, Any]:
-        """Write a mesh of no more triangles than asked for: facts about it, and notes."""
+        """Write a mesh of no more triangles than asked for, as long as asked for.
+
+        Returns:
+            Facts about it, and notes.
+        """
         mesh, notes = self._fewer(mesh)
+        facts: dict[str, Any] = {"vertices": len(mesh.vertices), "triangles": len(mesh.faces)}
+        if self.size is not None:
+            mesh, facts["scale"] = io.scaled_to(mesh, self.size, form)
+            facts["unit"] = form.unit or "mm"
         io.save_mesh(mesh, output, format=form.name, overwrite=True)
-        return {"vertices": len(mesh.vertices), "triangles": len(mesh.faces), "notes": notes}
+        return {**facts, "notes": notes}
 
     def _fewer(self, mesh: io.Mesh) -> tuple[io.Mesh, list[str]]:
         if self.faces is None:

@@ -270,6 +270,16 @@ def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
     return grids.give_back(_core.keep_largest(grids.packed, grids.depth, threads), threads=threads)
 
 
+def count_parts(grid: VoxelGrid, *, threads: int = 0) -> int:
+    """How many parts connected through voxel faces (6 neighbours) a grid has.
+
+    >>> count_parts(VoxelGrid.from_dense([[[1, 0, 1, 1]]]))
+    2
+    """
+    grids = Grids.of(grid, threads=threads)
+    return int(_core.count_parts(grids.packed, grids.depth, threads)[0])
+
+
 def mirror(grid: GridT, axis: int, *, threads: int = 0) -> GridT:
     """Reverse a grid along ``axis`` (0 x, 1 y, 2 z), within the box it fills."""
     if check_at_least(axis, 0, "axis") > 2:

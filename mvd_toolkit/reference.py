@@ -120,6 +120,17 @@ def iou(a: BoolArray, b: BoolArray) -> float:
     return int((a & b).sum()) / union if union else 1.0
 
 
+def count_parts(dense: BoolArray) -> int:
+    """How many parts connected through voxel faces there are."""
+    left = dense.copy()
+    parts = 0
+    for i, j, k in product(*(range(edge) for edge in dense.shape)):
+        if left[i, j, k]:
+            _take_part(left, (i, j, k))
+            parts += 1
+    return parts
+
+
 def keep_largest(dense: BoolArray) -> BoolArray:
     """The largest part connected through voxel faces; of equals, the one met first in C order."""
     left = dense.copy()

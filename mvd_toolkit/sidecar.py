@@ -4,6 +4,9 @@ A sidecar is written twice: before the output, as a claim ("finished": false), a
 the output's hash. An output whose sidecar holds the same recipe, the same input and the output's
 own hash is finished and is skipped; a claim of the same recipe and input is what a killed run left
 behind, and is made again; anything else is a stranger's file and stays as it is.
+
+What the output's format cannot say is in its sidecar: `load_grid` takes the place of a grid from
+there.
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mvd_toolkit import __version__
-from mvd_toolkit.errors import OutputExistsError, UsageError
+from mvd_toolkit.errors import InputError, OutputExistsError, UsageError
+from mvd_toolkit.grid import VoxelGrid
 
 SUFFIX = ".mvd.json"
 SCHEMA = "mvd.sidecar/1"
@@ -69,6 +73,27 @@ def read(output: Path) -> dict[str, Any] | None:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         return None
     return document
+
+
+def load_grid(path: Path) -> VoxelGrid:
+    """Read a grid; where its format keeps no place, that of the sidecar, if it is of this file.
+
+    Raises:
+        InputError: as for `mvd_toolkit.io.load`.
+    """
+    from mvd_toolkit import io
+
+    grid = io.load(path)
+    if io.sniff(path).place:
+        return grid
+    document = read(path)
+    if document is None or document.get("output_sha256") != file_hash(path):
+        return grid
+    if document.get("shape") != list(grid.shape):
+        return grid
+    with suppress(InputError, KeyError, TypeError, ValueError):
+        return replace(grid, origin=document["origin"], spacing=document["spacing"])
+    return grid
 
 
 def should_make(output: Path, recipe: Recipe, input_hash: str, on_exists: OnExists) -> bool:

@@ -63,7 +63,7 @@ class UpscaleFile:
                 f"-o {source.path.stem}.binvox --resolution 32` makes a grid of it"
             )
         input_hash = sidecar.file_hash(source.path)
-        grid = io.load(source.path)
+        grid = sidecar.load_grid(source.path)
         size = result_size(max(grid.shape), self.upscaler.scale, self.to)
         form = self._format(source.path)
         output = self.destination.path(source, f"{io.stem(source.path)}_{size}{form.suffixes[0]}")

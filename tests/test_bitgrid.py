@@ -165,6 +165,11 @@ def test_longest_lines() -> None:
     assert np.array_equal(ops.dilate(dense, 70), reference.dilate(dense, 70))
 
 
+@given(dense_grids())
+def test_parts_are_counted(dense: Dense) -> None:
+    assert ops.count_parts(VoxelGrid.from_dense(dense)) == reference.count_parts(dense)
+
+
 def test_first_of_equal_parts_stays() -> None:
     dense = np.zeros((1, 3, 9), bool)
     dense[0, 0, 7] = dense[0, 2, 0:2] = dense[0, 0, 4:6] = True

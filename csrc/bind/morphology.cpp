@@ -27,12 +27,24 @@ Array<Word> keep_largest(const Array<Word>& packed, std::int64_t z, int threads)
     return kept;
 }
 
+Array<std::int64_t> count_parts(const Array<Word>& packed, std::int64_t z, int threads) {
+    const GridShape shape = packed_shape(packed, z, "packed");
+    Array<std::int64_t> counts(shape.batch);
+    const Word* in = packed.data();
+    std::int64_t* out = counts.mutable_data();
+    py::gil_scoped_release release;
+    mvd::count_parts(in, out, shape, threads);
+    return counts;
+}
+
 }  // namespace
 
 void bind_morphology(py::module_& module) {
     module.def("dilate", &dilate, py::arg("packed").noconvert(), py::arg("z"), py::arg("steps") = 1,
                py::arg("threads") = 0);
     module.def("keep_largest", &keep_largest, py::arg("packed").noconvert(), py::arg("z"),
+               py::arg("threads") = 0);
+    module.def("count_parts", &count_parts, py::arg("packed").noconvert(), py::arg("z"),
                py::arg("threads") = 0);
 }
 

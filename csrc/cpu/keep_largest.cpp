@@ -33,7 +33,7 @@ class Parts {
                     {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
             });
             if (runs_.size() >= std::numeric_limits<RunIndex>::max()) {
-                throw Error("keep_largest: the grid has more runs than 32 bits count");
+                throw Error("parts: the grid has more runs than 32 bits count");
             }
         }
         starts_.push_back(count());
@@ -54,6 +54,13 @@ class Parts {
         for (RunIndex i = 0; i < count(); ++i) voxels[root(i)] += runs_[i].end - runs_[i].begin;
         return static_cast<RunIndex>(std::max_element(voxels.begin(), voxels.end()) -
                                      voxels.begin());
+    }
+
+    // How many parts there are: runs that are roots.
+    std::int64_t parts() const {
+        std::int64_t roots = 0;
+        for (RunIndex i = 0; i < count(); ++i) roots += parent_[i] == i;
+        return roots;
     }
 
     // grid: (X, Y, W), empty.
@@ -111,6 +118,17 @@ void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads) 
             if (parts.count() == 0) continue;
             parts.join_neighbours();
             parts.write(parts.largest(), kept + b * grid);
+        }
+    });
+}
+
+void count_parts(const Word* packed, std::int64_t* counts, GridShape shape, int threads) {
+    const std::int64_t grid = shape.x * shape.y * shape.words();
+    parallel_for(shape.batch, 1, threads, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t b = begin; b < end; ++b) {
+            Parts parts(packed + b * grid, shape);
+            parts.join_neighbours();
+            counts[b] = parts.parts();
         }
     });
 }

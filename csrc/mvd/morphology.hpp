@@ -16,4 +16,7 @@ void dilate(const Word* packed, Word* dilated, GridShape shape, std::int64_t ste
 // runs along z, not with the voxels.
 void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads);
 
+// How many parts connected through voxel faces each grid has. packed: (B, X, Y, W); counts: (B).
+void count_parts(const Word* packed, std::int64_t* counts, GridShape shape, int threads);
+
 }  // namespace mvd

@@ -90,6 +90,25 @@ def _count(text: str) -> int:
         raise typer.BadParameter(f"expected a number, 50000 or 50k say, found {text!r}") from None
 
 
+def _length(text: str) -> float:
+    """A length in millimetres: 80mm, 8cm, 0.08m or 3.15in."""
+    from mvd_toolkit.errors import UsageError
+    from mvd_toolkit.io import parse_length
+
+    try:
+        return parse_length(text)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+SizeOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LENGTH",
+        parser=_length,
+        help="Scale a mesh until its longest side is this long: 80mm, 8cm, 0.08m, 3.15in.",
+    ),
+]
 FacesOption = Annotated[
     int | None,
     typer.Option(

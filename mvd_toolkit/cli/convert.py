@@ -16,6 +16,7 @@ from mvd_toolkit.cli._options import (
     OnExistsOption,
     OutputOption,
     QuietFlag,
+    SizeOption,
     SmoothFlag,
     ThreadsOption,
     output,
@@ -60,6 +61,7 @@ def convert(
     seed: Annotated[int, typer.Option(min=0, help="Of the copies.")] = 0,
     smooth: SmoothFlag = None,
     faces: FacesOption = None,
+    size: SizeOption = None,
     threads: ThreadsOption = 0,
     on_exists: OnExistsOption = "error",
     json: JsonFlag = False,
@@ -93,6 +95,6 @@ def convert(
     _files.writable(form)
     destination = _files.destination(out, out_path, inputs)
     items = _files.find(out, inputs, _files.suffixes(reads=True), destination)
-    meshing = Meshing(smooth, faces)
+    meshing = Meshing(smooth, faces, size)
     job = ConvertFile(destination, form, resolution, low_rule, fill, on_exists, threads, meshing)
     _files.run(out, items, job, single=_files.is_single(inputs))

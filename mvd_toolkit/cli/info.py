@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ def info(
         if outcome.error is None:
             if len(files) > 1 and outcome.source.path != files[0]:
                 out.data("")
-            out.facts(facts)
+            out.facts({**facts, "header": " ⏎ ".join(facts["header"])[:100]})
         else:
             facts["error"] = {"type": type(outcome.error).__name__, "message": str(outcome.error)}
         out.item(facts)
@@ -45,17 +46,25 @@ def describe(path: Path) -> dict[str, Any]:
         InputError: it cannot be read.
     """
     from mvd_toolkit import io
+    from mvd_toolkit.io.header import header_lines
 
     form = io.sniff(path)
-    head = {"format": form.name, "kind": form.kind, "bytes": path.stat().st_size}
+    head = {
+        "format": form.name,
+        "kind": form.kind,
+        "bytes": path.stat().st_size,
+        "header": header_lines(path),
+        "unit": form.unit or None,
+        "up": form.up or None,
+    }
     return head | (_mesh(path) if form.kind == "mesh" else _grid(path))
 
 
 def _grid(path: Path) -> dict[str, Any]:
-    from mvd_toolkit import io, ops
+    from mvd_toolkit import ops, sidecar
     from mvd_toolkit.low_rule import guess_low_rule
 
-    grid = io.load(path)
+    grid = sidecar.load_grid(path)
     voxels = grid.shape[0] * grid.shape[1] * grid.shape[2]
     occupied = grid.count()
     solid = ops.hull(grid)
@@ -66,6 +75,7 @@ def _grid(path: Path) -> dict[str, Any]:
         "extent": [n * s for n, s in zip(grid.shape, grid.spacing, strict=True)],
         "occupied": occupied,
         "occupancy": occupied / voxels if voxels else 0.0,
+        "parts": ops.count_parts(grid),
         "filled_by_hull": solid.count() - occupied,
         "packed_bytes": int(grid.packed.nbytes),
     }
@@ -76,14 +86,19 @@ def _grid(path: Path) -> dict[str, Any]:
 
 
 def _mesh(path: Path) -> dict[str, Any]:
+    import numpy as np
+
     from mvd_toolkit import io
+    from mvd_toolkit.mesh_facts import mesh_facts
 
     mesh = io.load_mesh(path)
-    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    used = mesh.vertices[np.unique(mesh.faces)]
+    low, high = used.min(axis=0), used.max(axis=0)
     return {
         "vertices": len(mesh.vertices),
         "triangles": len(mesh.faces),
         "lowest": low.tolist(),
         "highest": high.tolist(),
         "extent": (high - low).tolist(),
+        **asdict(mesh_facts(mesh)),
     }

@@ -19,6 +19,7 @@ from mvd_toolkit.cli._options import (
     OnExistsOption,
     OutputOption,
     QuietFlag,
+    SizeOption,
     SmoothFlag,
     ThreadsOption,
     output,
@@ -43,6 +44,7 @@ def upscale(
     device: DeviceOption = "cpu",
     smooth: SmoothFlag = None,
     faces: FacesOption = None,
+    size: SizeOption = None,
     threads: ThreadsOption = 0,
     on_exists: OnExistsOption = "error",
     json: JsonFlag = False,
@@ -64,6 +66,6 @@ def upscale(
     destination = _files.destination(out, out_path, inputs)
     items = _files.find(out, inputs, _files.suffixes("grid", reads=True), destination)
     upscaler = Upscaler.load(model, device)
-    meshing = Meshing(smooth, faces)
+    meshing = Meshing(smooth, faces, size)
     job = UpscaleFile(upscaler, destination, to, form, low_rule, fill, on_exists, threads, meshing)
     _files.run(out, items, job, single=_files.is_single(inputs))

@@ -15,6 +15,7 @@ from mvd_toolkit.io.format import Format, FormatWarning
 from mvd_toolkit.io.formats import format_of_suffix, known_formats, output_format, sniff, stem
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.mesh import Mesh, MeshReport
+from mvd_toolkit.io.size import parse_length, scaled_to
 from mvd_toolkit.io.surface import surface_mesh
 
 __all__ = [
@@ -30,8 +31,10 @@ __all__ = [
     "load",
     "load_mesh",
     "output_format",
+    "parse_length",
     "save",
     "save_mesh",
+    "scaled_to",
     "sniff",
     "stem",
     "surface_mesh",

@@ -221,7 +221,7 @@ def test_mesh_options_are_for_meshes(mvd: Mvd, slab_file: Path, cube: Path) -> N
     for flag in ("--smooth", "--faces=50k"):
         result = mvd("convert", slab_file, "-o", slab_file.with_suffix(".binvox"), flag)
         assert result.code == 2
-        assert "--smooth and --faces are for meshes, and binvox holds a grid" in result.err
+        assert "--smooth, --faces and --size are for meshes, and binvox holds a grid" in result.err
     result = mvd("convert", cube, "-o", cube.with_suffix(".stl"), "--no-smooth")
     assert result.code == 2
     assert "mesh to mesh takes no --resolution, --low-rule, --fill or --smooth" in result.err
@@ -235,3 +235,87 @@ def test_faces_of_an_open_mesh_stay(mvd: Mvd, cube: Path) -> None:
     document = mvd("convert", cube, "-o", cube.with_suffix(".stl"), "--faces", 4, "--json").document
     assert document["items"][0]["triangles"] == 10
     assert "all 10 triangles are kept: decimate: expected a closed mesh" in document["warnings"][0]
+
+
+@pytest.mark.parametrize(("name", "longest"), [("a.stl", 80.0), ("a.3mf", 80.0), ("a.glb", 0.08)])
+def test_size_of_a_print(mvd: Mvd, ball_file: Path, name: str, longest: float) -> None:
+    output = ball_file.with_name(name)
+    document = mvd("convert", ball_file, "-o", output, "--size", "80mm", "--json").document
+    facts = mvd("info", output, "--json").document["items"][0]
+    assert max(facts["extent"]) == pytest.approx(longest, rel=1e-6)
+    assert facts["closed"]
+    assert document["items"][0]["scale"] == pytest.approx(longest / (12 * 0.125), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "text"),
+    [
+        ("a.npz", "80mm", "--smooth, --faces and --size are for meshes, and npz holds a grid"),
+        ("a.stl", "80", "expected a length above 0 in mm, cm, m, in"),
+    ],
+)
+def test_size_that_makes_no_sense(
+    mvd: Mvd, ball_file: Path, name: str, size: str, text: str
+) -> None:
+    result = mvd("convert", ball_file, "-o", ball_file.with_name(name), "--size", size)
+    assert result.code == 2
+    assert text in " ".join(result.err.replace("│", "").split())
+    assert not ball_file.with_name(name).exists()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".vox", ".mat"])
+def test_the_sidecar_keeps_the_place(
+    mvd: Mvd, ball_file: Path, ball: VoxelGrid, suffix: str
+) -> None:
+    there, back = ball_file.with_suffix(suffix), ball_file.with_name("back.npz")
+    assert mvd("convert", ball_file, "-o", there).code == 0
+    assert load(there).origin == (0, 0, 0)
+    assert mvd("info", there, "--json").document["items"][0]["spacing"] == [0.125] * 3
+    assert mvd("convert", there, "-o", back).code == 0
+    assert load(back) == ball
+
+
+def test_a_sidecar_of_another_file_is_no_place(mvd: Mvd, ball_file: Path, tmp_path: Path) -> None:
+    there = ball_file.with_suffix(".npy")
+    mvd("convert", ball_file, "-o", there)
+    np.save(there, np.ones((16, 16, 16), bool))
+    mvd("convert", there, "-o", tmp_path / "back.npz")
+    assert load(tmp_path / "back.npz").origin == (0, 0, 0)
+
+
+def test_notes_on_units_and_axes(mvd: Mvd, ball_file: Path) -> None:
+    vox, glb, stl = (ball_file.with_suffix(s) for s in (".vox", ".glb", ".stl"))
+    mvd("convert", ball_file, "-o", vox)
+    warnings = mvd("convert", vox, "-o", glb, "--json").document["warnings"]
+    assert [w.split(": ", 1)[1] for w in warnings] == [
+        "vox is z up and glb y up; nothing is turned"
+    ]
+    assert "glb counts in m and stl in mm" in mvd("convert", glb, "-o", stl).err
+    sized = mvd("convert", glb, "-o", stl, "--size", "1in", "--on-exists", "overwrite")
+    assert "counts in" not in sized.err
+
+
+def test_what_a_reader_leaves_out_is_a_note(mvd: Mvd, tmp_path: Path) -> None:
+    import scipy.io
+
+    voxels = np.ones((2, 2, 2))
+    scipy.io.savemat(tmp_path / "a.mat", {"model": voxels, "low_model": voxels})
+    result = mvd("convert", tmp_path / "a.mat", "-o", tmp_path / "a.npz", "--json")
+    assert any("read model, left out low_model" in text for text in result.document["warnings"])
+    assert "mvd: note: " in result.err
+
+
+def test_info_looks_inside_a_grid(mvd: Mvd, ball_file: Path) -> None:
+    facts = mvd("info", ball_file, "--json").document["items"][0]
+    assert facts["header"][:2] == ["#binvox 1", "dim 16 16 16"]
+    assert facts["parts"] == 1
+    assert 0 < facts["occupancy"] < 1
+    assert facts["low_rule"] in ("any", "half", "centre")
+
+
+def test_info_of_an_open_mesh(mvd: Mvd, cube: Path) -> None:
+    cube.write_text(CUBE.replace("f 1 2 3 4\n", ""))
+    facts = mvd("info", cube, "--json").document["items"][0]
+    assert (facts["closed"], facts["parts"], facts["volume"]) == (False, 1, None)
+    assert facts["open_edges"] == 4
+    assert "closed" in mvd("info", cube).out
