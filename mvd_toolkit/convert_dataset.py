@@ -31,7 +31,7 @@ from mvd_toolkit.data import (
     split_of,
     write_description,
 )
-from mvd_toolkit.directory_lock import only_writer
+from mvd_toolkit.directory_lock import only_writer, remove_leftovers
 from mvd_toolkit.errors import InputError, MVDError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.pair_file import pair_file_name, write_pair
@@ -134,6 +134,7 @@ def convert_dataset(
     found = find_shapes([shapes] if isinstance(shapes, (str, Path)) else shapes, up)
     with only_writer(out):
         recipe, split_by = _recipe(out, split, min(pairs), copies)
+        remove_leftovers(out, *(out / part for part in SPLITS))
         write_description(out, pairs, recipe=recipe)
         finished = _Finished(out, tuple(pairs), copies.count)
         report = ConvertReport(out)

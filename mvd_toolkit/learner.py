@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import torch
 
+from mvd_toolkit.adversary import Adversary
 from mvd_toolkit.model import Predictor
+from mvd_toolkit.parallel import Parallel
 from mvd_toolkit.specs import Role
 from mvd_toolkit.training_batches import Batch
 from mvd_toolkit.training_settings import Settings
@@ -25,8 +27,9 @@ class Learner:
     """
 
     def __init__(
-        self, role: Role, predictor: torch.nn.Module, settings: Settings, device: torch.device
+        self, role: Role, predictor: torch.nn.Module, settings: Settings, parallel: Parallel
     ) -> None:
+        device = parallel.device
         self.role = role
         self.predictor = predictor.to(device).train()
         self.average = copy.deepcopy(predictor).eval().requires_grad_(False)
@@ -37,7 +40,14 @@ class Learner:
             betas=settings.betas,
             weight_decay=settings.weight_decay,
         )
-        self._device = device
+        self._adversary = (
+            Adversary(settings.adversarial, settings.lr, parallel) if settings.adversarial else None
+        )
+        self._autocast = torch.autocast(
+            device.type, torch.bfloat16, enabled=_uses_bf16(settings.precision, device)
+        )
+        self._parallel = parallel
+        self._loss = parallel.setup(self.predictor, self._optimiser)
 
     def step(self, batch: Batch, step: int, rate: float) -> dict[str, float]:
         """Take one step at a learning rate; figures for the log.
@@ -47,17 +57,20 @@ class Learner:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
-        half = self._settings.precision == "bf16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
-            loss, figures = cast(Any, self.predictor).loss(
-                batch.low, batch.rule_index, batch.odms, self._settings.faces
+        judge = {"judge": self._adversary.judge} if self._adversary else {}
+        with self._autocast:
+            loss, figures = self._loss(
+                batch.low, batch.rule_index, batch.odms, self._settings.faces, **judge
             )
-        loss.backward()
+        weight = self._parallel.weight(figures.pop("pixels", 1.0))
+        self._parallel.backward(weight * loss)
         limit = self._settings.clip or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), limit)
         finite = bool(torch.isfinite(norm))
         if finite:
             self._optimiser.step()
+        if self._adversary:
+            figures |= self._adversary.learn()
         self._follow(step)
         return {**figures, "gradient": float(norm), "skipped": float(not finite)}
 
@@ -72,6 +85,7 @@ class Learner:
             "predictor": self.predictor.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
+            **({"adversary": self._adversary.state_dict()} if self._adversary else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -79,6 +93,8 @@ class Learner:
         self.predictor.load_state_dict(state["predictor"])
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
+        if self._adversary:
+            self._adversary.load_state_dict(state["adversary"])
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
@@ -90,3 +106,9 @@ class Learner:
                 mine[name].lerp_(value, 1 - decay)
             else:
                 mine[name].copy_(value)
+
+
+def _uses_bf16(precision: str, device: torch.device) -> bool:
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bf16"

@@ -302,7 +302,7 @@ def _build(role: Role, section: dict[str, Any], directory: Path, scale: int) -> 
 
 
 def predictor_class(kind: Any, role: Role) -> Any:
-    """The class of a predictor that is a module here: kind "view" or "paper".
+    """The class of a predictor that is a module here: kind "view", "paper" or "regression".
 
     Raises:
         InputError: another kind.
@@ -315,6 +315,10 @@ def predictor_class(kind: Any, role: Role) -> Any:
         from mvd_toolkit.paper import PaperDepth, PaperSilhouette
 
         return PaperSilhouette if role == "silhouette" else PaperDepth
+    if kind == "regression" and role == "depth":
+        from mvd_toolkit.regressed_depth import RegressedDepth
+
+        return RegressedDepth
     raise InputError(f"{role}.kind: expected view, paper or plugin, found {kind!r}")
 
 

@@ -12,7 +12,7 @@ chosen on validation shapes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -30,7 +30,11 @@ from mvd_toolkit.features import (
     view_features,
 )
 from mvd_toolkit.plugins import backbone as find_backbone
+from mvd_toolkit.silhouette_weights import SilhouetteWeights, silhouette_weights
 from mvd_toolkit.specs import Role
+
+Judge = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""An adversary's judgement: of predicted and true pictures and what they were made from."""
 
 TRAINED_SUBPIXELS = 16
 """Sub-pixels of every low pixel that one training step looks at, drawn anew each step. Neighbours
@@ -91,9 +95,14 @@ class ViewPredictor(nn.Module, ABC):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ViewPredictor:
         """Build from what `config` gave."""
+        return cls(cls.view_config_of(config))
+
+    @staticmethod
+    def view_config_of(config: Mapping[str, Any]) -> ViewConfig:
+        """The part of what `config` gave that every view predictor has."""
         values = {key: value for key, value in config.items() if key not in ("kind", "role")}
         features = FeatureConfig(**values.pop("features", {}))
-        return cls(ViewConfig(features=features, **values))
+        return ViewConfig(features=features, **values)
 
     def config(self) -> dict[str, Any]:
         """JSON-able description, enough for `from_config`."""
@@ -117,7 +126,12 @@ class ViewPredictor(nn.Module, ABC):
 
     @abstractmethod
     def pixel_loss(
-        self, logits: torch.Tensor, base: torch.Tensor, odms: torch.Tensor, background: int
+        self,
+        logits: torch.Tensor,
+        base: torch.Tensor,
+        odms: torch.Tensor,
+        background: int,
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean loss over fine pixels.
 
@@ -126,7 +140,27 @@ class ViewPredictor(nn.Module, ABC):
             base: (Q,) int64, base depth under each, low voxels.
             odms: (Q,) int64, true depth of each, ``background`` where none.
             background: edge of the fine grid.
+            weights: (Q,) float32, what each counts; see `pixel_weights`.
         """
+
+    def pixel_weights(
+        self, odms: torch.Tensor, mask: torch.Tensor, background: int
+    ) -> torch.Tensor | None:
+        """What each fine pixel counts in training; None: all the same.
+
+        Args:
+            odms: (M, sL, sL) int64, true depths.
+            mask: (M, L, L) bool, the low pixels under the base's silhouette.
+            background: edge of the fine grid.
+
+        Returns:
+            (M, sL, sL) float32.
+        """
+        return None
+
+    @abstractmethod
+    def picture(self, logits: torch.Tensor) -> torch.Tensor:
+        """What an adversary sees of logits (..., K): (...), 0 to 1, differentiable."""
 
     @abstractmethod
     def decode(self, logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
@@ -143,6 +177,7 @@ class ViewPredictor(nn.Module, ABC):
         odms: torch.Tensor,
         faces: int = FACE_COUNT,
         coverage: torch.Tensor | None = None,
+        judge: Judge | None = None,
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """Training loss.
 
@@ -154,9 +189,10 @@ class ViewPredictor(nn.Module, ABC):
                 any face is as good as another, and fewer faces of more items teach more a second.
             coverage: (B, N, N, N) float32, occupied fraction where the rule is *soft*, the bits
                 elsewhere; may be left out where no rule is.
+            judge: an adversary, whose judgement of whole pictures is added to the loss.
 
         Returns:
-            the loss, and figures for the log.
+            the loss; figures for the log, with ``pixels``, over how many the loss is a mean.
         """
         scale, background = self.view_config.scale, odms.shape[-1]
         looks = _looks(low, rule_index, coverage, faces)
@@ -164,10 +200,35 @@ class ViewPredictor(nn.Module, ABC):
         planes = looks.planes(self.view_config.features)
         some = torch.randperm(scale**2, device=low.device)[:TRAINED_SUBPIXELS]
         logits = fine_logits(self.backbone, planes, mask, scale, some)  # (P, S, K)
-        true = fine_pixels(odms[:, :faces].flatten(0, 1), mask, scale)[:, some]  # (P, S)
+        images = odms[:, :faces].flatten(0, 1)
+        true = fine_pixels(images, mask, scale)[:, some]  # (P, S)
         bases = base[mask][:, None].expand_as(true)
-        loss = self.pixel_loss(logits.flatten(0, 1), bases.flatten(), true.flatten(), background)
-        return loss, {"loss": float(loss.detach())}
+        weighed = self.pixel_weights(images, mask, background)
+        weights = None if weighed is None else fine_pixels(weighed, mask, scale)[:, some].flatten()
+        loss = self.pixel_loss(
+            logits.flatten(0, 1), bases.flatten(), true.flatten(), background, weights
+        )
+        figures = {"loss": float(loss.detach()), "pixels": float(true.numel())}
+        if judge is not None:
+            adversarial = judge(*self._pictures(planes, mask, base, images))
+            loss = loss + adversarial
+            figures["adversarial"] = float(adversarial.detach())
+        return loss, figures
+
+    def _pictures(
+        self, planes: torch.Tensor, mask: torch.Tensor, base: torch.Tensor, odms: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Predicted and true pictures and the base's silhouette, (M, 1, sL, sL) each."""
+        scale, background = self.view_config.scale, odms.shape[-1]
+        given = _nearest(mask, scale)
+        predicted = self.picture(self.backbone(planes).permute(0, 2, 3, 1)) * given
+        true = self.true_picture(odms, scale * _nearest(base, scale), background) * given
+        return predicted[:, None], true[:, None], given[:, None].float()
+
+    def true_picture(self, odms: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
+        """What `picture` should be for true depths (M, sL, sL) behind base depths, fine voxels."""
+        offset = (odms - base).clamp(min=0).float() / (4 * self.view_config.scale)
+        return offset.masked_fill(odms >= background, 1.0).clamp(max=1)
 
     def forward(
         self, low: torch.Tensor, rule: str = "any", coverage: torch.Tensor | None = None
@@ -220,6 +281,8 @@ class SilhouettePredictor(ViewPredictor):
     """f_SIL: probability that a fine pixel is silhouette."""
 
     role = "silhouette"
+    weighting: SilhouetteWeights = "plain"
+    """Which pixels count more in training; no part of the model."""
 
     def outputs(self) -> int:
         """One logit."""
@@ -230,11 +293,31 @@ class SilhouettePredictor(ViewPredictor):
         return 0.0
 
     def pixel_loss(
-        self, logits: torch.Tensor, base: torch.Tensor, odms: torch.Tensor, background: int
+        self,
+        logits: torch.Tensor,
+        base: torch.Tensor,
+        odms: torch.Tensor,
+        background: int,
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Binary cross-entropy."""
         true = (odms < background).float()
-        return F.binary_cross_entropy_with_logits(logits[:, 0].float(), true)
+        return F.binary_cross_entropy_with_logits(logits[:, 0].float(), true, weights)
+
+    def pixel_weights(
+        self, odms: torch.Tensor, mask: torch.Tensor, background: int
+    ) -> torch.Tensor | None:
+        """As `weighting` says; see `silhouette_weights`."""
+        asked = _nearest(mask, self.view_config.scale)
+        return silhouette_weights(self.weighting, odms < background, asked)
+
+    def picture(self, logits: torch.Tensor) -> torch.Tensor:
+        """The probability."""
+        return logits[..., 0].float().sigmoid()
+
+    def true_picture(self, odms: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
+        """The true silhouette."""
+        return (odms < background).float()
 
     def decode(self, logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
         """Sigmoid."""
@@ -264,7 +347,12 @@ class DepthPredictor(ViewPredictor):
         return float(background)
 
     def pixel_loss(
-        self, logits: torch.Tensor, base: torch.Tensor, odms: torch.Tensor, background: int
+        self,
+        logits: torch.Tensor,
+        base: torch.Tensor,
+        odms: torch.Tensor,
+        background: int,
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Cross-entropy of the bin that holds the true offset."""
         offset = odms - self.view_config.scale * base
@@ -274,6 +362,13 @@ class DepthPredictor(ViewPredictor):
             odms >= background, len(edges) - 1
         )
         return F.cross_entropy(logits.float(), bins)
+
+    def picture(self, logits: torch.Tensor) -> torch.Tensor:
+        """The mean offset over four low voxels, farther bins and background counting 1."""
+        edges = self.edges
+        assert isinstance(edges, torch.Tensor)
+        offsets = (edges / (4 * self.view_config.scale)).clamp(max=1)
+        return logits.float().softmax(dim=-1) @ offsets
 
     def decode(self, logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
         """The quantile of the distribution, linear within a bin.
@@ -363,6 +458,11 @@ def fine_logits(
     blocks = images.view(count, -1, edge, scale, edge, scale).permute(0, 2, 4, 3, 5, 1)
     logits = blocks[mask].flatten(1, 2)
     return logits if some is None else logits[:, some]
+
+
+def _nearest(images: torch.Tensor, scale: int) -> torch.Tensor:
+    """(M, L, L) to (M, sL, sL)."""
+    return images.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
 
 
 def turn_image(images: torch.Tensor, symmetry: tuple[bool, bool, bool], axis: int) -> torch.Tensor:

@@ -6,13 +6,14 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 
 from mvd_toolkit import __version__
+from mvd_toolkit.curves import draw_curves
 from mvd_toolkit.data import PairDataset
-from mvd_toolkit.errors import InputError, OutputExistsError
+from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError
 from mvd_toolkit.io.atomic import atomic
 from mvd_toolkit.training_settings import Settings
 
@@ -23,7 +24,7 @@ Report = Callable[[Mapping[str, Any], float], None]
 
 
 class RunDirectory:
-    """``run.json``, ``metrics.jsonl``, ``state/`` and ``model/``."""
+    """``run.json``, ``metrics.jsonl``, ``curves.svg``, ``state/`` and ``model/``."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -39,10 +40,11 @@ class RunDirectory:
         deciding = {"settings": settings.to_dict(), "dataset_sha256": dataset.fingerprint}
         before = self.recipe()
         if before is not None:
+            known = {**before, "settings": Settings.from_dict(before["settings"]).to_dict()}
             for key, value in deciding.items():
-                if before.get(key) != value:
+                if known.get(key) != value:
                     raise OutputExistsError(
-                        f"{self.path}: holds another run: {_difference(before.get(key), value)}"
+                        f"{self.path}: holds another run: {_difference(known.get(key), value)}"
                     )
             return
         if self.path.exists() and any(self.path.iterdir()):
@@ -51,7 +53,7 @@ class RunDirectory:
         recipe = {
             "schema": SCHEMA,
             "version": __version__,
-            "dataset": str(dataset.directory),
+            "dataset": str(dataset.directory.resolve()),
             "edges": [dataset.low, dataset.high],
             "shapes": len(dataset),
             **deciding,
@@ -77,6 +79,16 @@ class RunDirectory:
             raise InputError(f"{path}: expected schema {SCHEMA!r}")
         return recipe
 
+    def pairs(
+        self, dataset: str | Path | None, low: int | None, high: int | None
+    ) -> tuple[Path | None, int | None, int | None]:
+        """Dataset and edges of the pairs that the run learns from, where they are not told."""
+        recipe = self.recipe() or {}
+        known = recipe.get("dataset")
+        edges = recipe.get("edges", (None, None))
+        place = dataset if dataset is not None else known
+        return Path(place) if place else None, low or edges[0], high or edges[1]
+
     def save_state(self, name: str, state: Mapping[str, Any]) -> None:
         """Write ``state/<name>.pt``: tensors, numbers, text, and dicts and lists of them."""
         with atomic(self.state / f"{name}.pt", overwrite=True) as file:
@@ -101,16 +113,23 @@ class RunDirectory:
 
 
 class Log:
-    """metrics.jsonl: a JSON object a line, with the step and the seconds of training."""
+    """metrics.jsonl: a JSON object a line, with the step and the seconds of training.
 
-    def __init__(self, path: Path, step: int, report: Report | None) -> None:
+    ``curves.svg`` is a picture of it. A board, if there is one, is told each number too.
+    """
+
+    def __init__(
+        self, run: RunDirectory, step: int, report: Report | None, board: Board | None = None
+    ) -> None:
         """Open a log that goes on after ``step``: later lines, of a killed run, are dropped."""
-        self._path = path
+        self._path = run.path / "metrics.jsonl"
+        self._picture = run.path / "curves.svg"
         self._report = report
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self._board = board
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if _is_until(line, step)]
         if kept != lines:
-            with atomic(path, overwrite=True) as file:
+            with atomic(self._path, overwrite=True) as file:
                 file.write("".join(f"{line}\n" for line in kept).encode())
 
     def write(self, step: int, seconds: float, done: float, values: Mapping[str, Any]) -> None:
@@ -120,8 +139,64 @@ class Log:
         line = {"step": step, "seconds": round(seconds, 3), **values}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
         if self._report:
             self._report(line, done)
+
+    def draw(self) -> None:
+        """Draw the picture of the lines so far."""
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        with atomic(self._picture, overwrite=True) as file:
+            file.write(draw_curves([json.loads(line) for line in lines]).encode())
+
+    def close(self) -> None:
+        """Let the board write what it holds back."""
+        if self._board:
+            self._board.close()
+
+
+class NoLog(Log):
+    """Writes nothing: of a process that is not the first."""
+
+    def __init__(self) -> None:
+        pass
+
+    def write(self, step: int, seconds: float, done: float, values: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def draw(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Board(Protocol):
+    """TensorBoard's ``SummaryWriter``, as far as it is used."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """A number of a step."""
+
+    def close(self) -> None:
+        """Write all of it."""
+
+
+def tensorboard(run: RunDirectory, step: int) -> Board:
+    """A board that writes ``RUN/tensorboard/``; of a run that goes on, later steps are dropped.
+
+    Raises:
+        UnavailableError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UnavailableError(
+            "TensorBoard is not installed: pip install 'mvd_toolkit[tensorboard]'"
+        ) from error
+    board: Board = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1)
+    return board
 
 
 def _is_until(line: str, step: int) -> bool:

@@ -5,21 +5,24 @@
     RUN/
       run.json         the recipe: settings, dataset, versions
       metrics.jsonl    a line every few steps, a line every validation
+      curves.svg       a picture of it
       state/           last.pt (all it takes to go on), best.pt (averaged weights)
       model/           the model directory, written at the end
 
 The same command goes on with a run that was stopped or killed; on a CPU the result is the same as
-without the stop.
+without the stop. Several processes share each batch (`parallel`); the first alone writes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -31,12 +34,14 @@ import torch
 from mvd_toolkit import ops, plugins
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.data import PairDataset
-from mvd_toolkit.device import usable_device
+from mvd_toolkit.directory_lock import only_writer, remove_leftovers
 from mvd_toolkit.errors import MVDError, UsageError
 from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import ROLES, ExternalPredictor, Model, Predictor, predictor_class
 from mvd_toolkit.model_config import Fusion
-from mvd_toolkit.run_directory import Log, Report, RunDirectory
+from mvd_toolkit.parallel import Parallel, connect
+from mvd_toolkit.predictors import SilhouettePredictor
+from mvd_toolkit.run_directory import Log, NoLog, Report, RunDirectory, tensorboard
 from mvd_toolkit.specs import Role
 from mvd_toolkit.training_batches import Batch, Batches
 from mvd_toolkit.training_settings import Settings, is_backbone, make_settings
@@ -96,7 +101,7 @@ class _Run:
 
     directory: RunDirectory
     settings: Settings
-    device: torch.device
+    parallel: Parallel
     batches: Batches
     validation: PairDataset
     scale: int
@@ -119,21 +124,24 @@ class _Run:
 
 
 def train(
-    dataset: str | Path,
+    dataset: str | Path | None,
     run: str | Path,
     *,
     low: int | None = None,
     high: int | None = None,
     settings: Settings | None = None,
     device: str | torch.device = "cpu",
+    devices: int = 1,
+    nodes: int = 1,
     resume: bool = False,
+    board: bool = False,
     report: Report | None = None,
     **options: Any,
 ) -> TrainResult:
     """Train a silhouette and a depth predictor and write their model.
 
     Args:
-        dataset: directory of pairs.
+        dataset: directory of pairs; None: the run's, with ``resume``.
         run: directory of the run. One that holds the same recipe goes on.
         low: edge of the low grids, when the dataset has several.
         high: edge of the fine grids, the same.
@@ -141,51 +149,83 @@ def train(
         options: what `make_settings` takes: preset, backbone, silhouette, depth, options, epochs,
             steps or minutes, batch_size, lr, seed …
         device: where to train.
-        resume: take the settings from the run instead.
-        report: told what is logged.
+        devices: processes on each machine that share a batch; see `parallel`.
+        nodes: machines.
+        resume: take the settings, and the edges, from the run instead.
+        board: write for TensorBoard too.
+        report: told what is logged, in the first process.
 
     Raises:
         UsageError: settings that make no sense, or ``resume`` with settings or without a run.
         InputError: the dataset is malformed or empty.
-        OutputExistsError: ``run`` holds something else.
-        UnavailableError: no such device, backbone or predictor.
+        OutputExistsError: ``run`` holds something else, or another process trains in it.
+        UnavailableError: no such device, backbone, predictor or extra.
         TrainingStopped: SIGINT or SIGTERM; the state is saved.
     """
     directory = RunDirectory(run)
-    settings = _settings(directory, settings, options, resume)
-    parts = _prepare(Path(dataset), directory, low, high, settings, usable_device(device))
-    _restore(parts)
-    log = Log(directory.path / "metrics.jsonl", parts.progress.step, report)
-    with _Signals() as stop:
-        _loop(parts, log, stop)
-    return _finish(parts)
+    if resume:
+        settings = _resumed(directory, settings, options)
+        dataset, low, high = directory.pairs(dataset, low, high)
+    elif settings is None:
+        settings = make_settings(**options)
+    elif options:
+        raise UsageError("train: expected settings or single options, found both")
+    if dataset is None:
+        raise UsageError("train: expected a dataset, found none; a run that goes on has its own")
+    parallel = connect(device, devices, nodes)
+    with _deterministic(settings.deterministic):
+        data = _read(Path(dataset), low, high, settings, parallel)
+        with only_writer(directory.path) if parallel.first else contextlib.nullcontext():
+            parts = _prepare(data, directory, settings, parallel)
+            _restore(parts)
+            log: Log = NoLog()
+            if parallel.first:
+                step = parts.progress.step
+                log = Log(directory, step, report, tensorboard(directory, step) if board else None)
+            with _Signals() as stop, contextlib.closing(log):
+                _loop(parts, log, stop)
+            return _finish(parts)
 
 
 def _loop(run: _Run, log: Log, stop: _Signals) -> None:
-    """Steps until the run's length is reached or a signal comes."""
-    settings, progress = run.settings, run.progress
+    """Steps until the run's length is reached, it gets no better, or a signal comes."""
+    settings, progress, parallel = run.settings, run.progress, run.parallel
     every = settings.validate_every or max(100, run.batches.steps_per_epoch)
     started = time.monotonic() - progress.seconds
     saved = time.monotonic()
     for batch in run.batches.iterate(progress.step):
         done = _fraction(run)
-        if done >= 1:
+        if done >= 1 or _gets_no_better(run, every):
             break
         rate = _rate(settings, progress.step, done)
         figures = _step(run, batch, rate)
         progress.step += 1
-        progress.seconds = time.monotonic() - started
+        progress.seconds, unsaved = parallel.share(
+            time.monotonic() - started, time.monotonic() - saved
+        )
         done = _fraction(run)
         if progress.step % LOG_EVERY == 0 or progress.step == 1 or done >= 1:
             log.write(progress.step, progress.seconds, done, figures)
         validates = progress.step % every == 0 or done >= 1
         if validates:
             log.write(progress.step, progress.seconds, done, _validate(run))
-        if validates or stop.number or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            log.draw()
+        signalled = parallel.any(stop.number)
+        if validates or signalled or unsaved > CHECKPOINT_SECONDS:
             _checkpoint(run)
             saved = time.monotonic()
-        if stop.number and done < 1:
-            raise TrainingStopped(stop.number, run.directory.path, progress.step)
+        if signalled and done < 1:
+            raise TrainingStopped(signalled, run.directory.path, progress.step)
+
+
+def _gets_no_better(run: _Run, every: int) -> bool:
+    """Whether the last ``patience`` validations brought no better IoU."""
+    patience, progress = run.settings.patience, run.progress
+    return (
+        patience is not None
+        and progress.best_step > 0
+        and progress.step - progress.best_step >= patience * every
+    )
 
 
 def _step(run: _Run, batch: Batch, rate: float) -> dict[str, float]:
@@ -216,21 +256,29 @@ def _rate(settings: Settings, step: int, done: float) -> float:
 
 def _validate(run: _Run) -> dict[str, float]:
     """Mean IoU of upscaled validation shapes; keeps the best weights."""
+    figures = _scores(run) if run.parallel.first else {}
+    (mean,) = run.parallel.share(figures.get("val_iou", -1.0))
+    if mean > run.progress.best_iou:
+        run.progress.best_iou, run.progress.best_step = mean, run.progress.step
+        if run.parallel.first:
+            averages: dict[str, Any] = {
+                role: learner.average.state_dict() for role, learner in run.learners.items()
+            }
+            run.directory.save_state("best", averages)
+    return figures
+
+
+def _scores(run: _Run) -> dict[str, float]:
+    """Mean IoU of the validation shapes upscaled by the averaged weights, in all and by rule."""
     if not len(run.validation):
         return {}
-    upscaler = Upscaler(run.model(), run.device)
+    upscaler = Upscaler(run.model(), run.parallel.device)
     scores: dict[str, list[float]] = {}
     for index, rule in enumerate(_validation_rules(run.settings, len(run.validation))):
         fine = upscaler(run.validation.low_grid(index, rule), low_rule=rule, fill="none")
         truth = run.validation.high_grid(index)
         scores.setdefault(rule, []).append(float(ops.iou(fine, truth)))
     mean = float(np.mean([score for part in scores.values() for score in part]))
-    if mean > run.progress.best_iou:
-        run.progress.best_iou, run.progress.best_step = mean, run.progress.step
-        averages: dict[str, Any] = {
-            role: learner.average.state_dict() for role, learner in run.learners.items()
-        }
-        run.directory.save_state("best", averages)
     by_rule = {f"val_iou_{rule}": float(np.mean(part)) for rule, part in sorted(scores.items())}
     return {"val_iou": mean, **by_rule}
 
@@ -253,13 +301,8 @@ def _validation_rules(settings: Settings, count: int) -> list[str]:
 # Putting a run together
 
 
-def _settings(
-    run: RunDirectory, settings: Settings | None, options: dict[str, Any], resume: bool
-) -> Settings:
-    if settings is not None and options:
-        raise UsageError("train: expected settings or single options, found both")
-    if not resume:
-        return settings or make_settings(**options)
+def _resumed(run: RunDirectory, settings: Settings | None, options: dict[str, Any]) -> Settings:
+    """The settings of the run that goes on."""
     if settings is not None or any(value is not None for value in options.values()):
         raise UsageError("resume: takes its settings from the run, found others")
     recipe = run.recipe()
@@ -268,14 +311,18 @@ def _settings(
     return Settings.from_dict(recipe["settings"])
 
 
-def _prepare(
-    dataset: Path,
-    run: RunDirectory,
-    low: int | None,
-    high: int | None,
-    settings: Settings,
-    device: torch.device,
-) -> _Run:
+@dataclass(frozen=True)
+class _Data:
+    """What a run learns from and is judged by."""
+
+    directory: Path
+    batches: Batches
+    validation: PairDataset
+
+
+def _read(
+    dataset: Path, low: int | None, high: int | None, settings: Settings, parallel: Parallel
+) -> _Data:
     training = PairDataset(dataset, "train", low, high)
     batches = Batches(
         training,
@@ -283,20 +330,40 @@ def _prepare(
         seed=settings.seed,
         rules=settings.rules,
         augment=settings.augment,
-        device=device,
+        device=parallel.device,
+        part=(parallel.rank, parallel.world),
     )
     validation = PairDataset(dataset, "val", low, high, limit=settings.validate_items)
-    run.claim(settings, training)
+    return _Data(dataset, batches, validation)
+
+
+def _prepare(data: _Data, run: RunDirectory, settings: Settings, parallel: Parallel) -> _Run:
+    training = data.batches.dataset
+    if parallel.first:
+        run.claim(settings, training)
+        remove_leftovers(run.path, run.state)
+    parallel.wait()
     torch.manual_seed(settings.seed)
     learners: dict[Role, Learner] = {}
     external: dict[Role, Predictor] = {}
     for role in ROLES:
         if is_backbone(settings.name(role), role):
             predictor = _predictor(settings, role, training.scale)
-            learners[role] = Learner(role, predictor, settings, device)
+            learners[role] = Learner(role, predictor, settings, parallel)
+        elif parallel.world > 1:
+            raise UsageError(f"{settings.name(role)} trains by itself, in one process")
         else:
-            external[role] = _fit_external(settings, role, dataset, run)
-    return _Run(run, settings, device, batches, validation, training.scale, learners, external)
+            external[role] = _fit_external(settings, role, data.directory, run)
+    return _Run(
+        run,
+        settings,
+        parallel,
+        data.batches,
+        data.validation,
+        training.scale,
+        learners,
+        external,
+    )
 
 
 def _predictor(settings: Settings, role: Role, scale: int) -> torch.nn.Module:
@@ -305,7 +372,12 @@ def _predictor(settings: Settings, role: Role, scale: int) -> torch.nn.Module:
     if scale not in known:
         raise UsageError(f"backbone {name!r} knows scales {known}, the dataset has {scale}")
     config = {"backbone": name, "scale": scale, **settings.options.get(role, {})}
-    predictor = predictor_class(settings.kind, role).from_config(config)
+    kind = settings.kind
+    if role == "depth" and settings.depth_head != "distribution":
+        kind, config["domain"] = "regression", settings.depth_head
+    predictor = predictor_class(kind, role).from_config(config)
+    if isinstance(predictor, SilhouettePredictor):
+        predictor.weighting = settings.silhouette_weights
     assert isinstance(predictor, torch.nn.Module)
     return predictor
 
@@ -327,7 +399,9 @@ def _fit_external(settings: Settings, role: Role, dataset: Path, run: RunDirecto
 
 
 def _checkpoint(run: _Run) -> None:
-    progress = run.progress
+    if not run.parallel.first:
+        return
+    progress, device = run.progress, run.parallel.device
     state = {
         "step": progress.step,
         "seconds": progress.seconds,
@@ -335,7 +409,7 @@ def _checkpoint(run: _Run) -> None:
         "best_step": progress.best_step,
         "learners": {role: learner.state_dict() for role, learner in run.learners.items()},
         "rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if run.device.type == "cuda" else [],
+        "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
     run.directory.save_state("last", state)
 
@@ -349,8 +423,8 @@ def _restore(run: _Run) -> None:
     for role, learner in run.learners.items():
         learner.load_state_dict(state["learners"][role])
     torch.set_rng_state(state["rng"])
-    if run.device.type == "cuda" and len(state["cuda_rng"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
+    if run.parallel.device.type == "cuda" and state["cuda_rng"] is not None:
+        torch.cuda.set_rng_state(state["cuda_rng"], run.parallel.device)
 
 
 def _finish(run: _Run) -> TrainResult:
@@ -359,11 +433,13 @@ def _finish(run: _Run) -> TrainResult:
     if best is not None:
         for role, learner in run.learners.items():
             learner.average.load_state_dict(best[role])
-    model = run.model().save(run.directory.model, overwrite=True)
+    if run.parallel.first:
+        run.model().save(run.directory.model, overwrite=True)
+    run.parallel.wait()
     progress = run.progress
     return TrainResult(
         run=run.directory.path,
-        model=model,
+        model=run.directory.model,
         steps=progress.step,
         best_iou=progress.best_iou if progress.best_step else None,
         best_step=progress.best_step or progress.step,
@@ -399,6 +475,21 @@ def _about(run: _Run) -> dict[str, Any]:
             f"mean IoU of {len(run.validation)} validation shapes": progress.best_iou
         }
     return about
+
+
+@contextlib.contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """Inside, torch uses no algorithm whose result may differ between runs."""
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 class _Signals:

@@ -17,7 +17,7 @@ import torch
 from mvd_toolkit import _core
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.data import PairDataset
-from mvd_toolkit.errors import InputError
+from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.symmetry import SYMMETRIES
 
 _ORDER, _DRAW = 0, 1  # streams of random numbers
@@ -63,6 +63,7 @@ class Batches:
         rules: Mapping[str, float] | None = None,
         augment: bool = True,
         device: str | torch.device = "cpu",
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         """Batches of a dataset.
 
@@ -73,9 +74,11 @@ class Batches:
             rules: low rule -> how often it is drawn, relative; by default *any* alone.
             augment: turn each shape by one of the 48 symmetries of the cube.
             device: where the tensors go.
+            part: which part of every batch, of how many: several processes share it.
 
         Raises:
             InputError: the dataset is empty.
+            UsageError: the batch cannot be parted so.
         """
         if not len(dataset):
             raise InputError(f"{dataset.directory}: expected pairs in {dataset.split}, found none")
@@ -84,6 +87,12 @@ class Batches:
         self.augment = augment
         self.device = torch.device(device)
         self._seed = seed
+        number, parts = part
+        if batch_size % parts:
+            raise UsageError(
+                f"batch_size: expected a multiple of the {parts} processes, found {batch_size}"
+            )
+        self._mine = slice(number * batch_size // parts, (number + 1) * batch_size // parts)
         weights = rules or {"any": 1.0}
         self._chances = np.array([weights.get(rule, 0.0) for rule in LOW_RULES])
         self._chances /= self._chances.sum()
@@ -117,7 +126,8 @@ class Batches:
         random = np.random.default_rng([self._seed, _DRAW, step])
         rules = random.choice(len(LOW_RULES), len(indices), p=self._chances)
         rules = np.where(self._occupied[indices, rules], rules, LOW_RULES.index("any"))
-        symmetries = random.integers(len(SYMMETRIES), size=len(indices))
+        symmetries = random.integers(len(SYMMETRIES), size=len(indices))[self._mine]
+        indices, rules = indices[self._mine], rules[self._mine]
         packed = np.stack(
             [self.dataset.lows[LOW_RULES[r]][i] for i, r in zip(indices, rules, strict=True)]
         )

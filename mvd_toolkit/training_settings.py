@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from mvd_toolkit import plugins
+from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.errors import UnavailableError, UsageError
 from mvd_toolkit.options import parse_options
+from mvd_toolkit.silhouette_weights import SilhouetteWeights
 from mvd_toolkit.specs import Role
 
 Unit = Literal["epochs", "steps", "minutes"]
@@ -43,7 +45,14 @@ class Settings:
         augment: turn shapes by the symmetries of the cube.
         rules: low rule -> how often, relative.
         seed: of weights, order and draws.
-        precision: "bf16" runs the networks in bfloat16 where it is safe.
+        precision: "bf16" runs the networks in bfloat16 where it is safe, "auto" does on devices
+            that compute in it.
+        deterministic: use no algorithm whose result may differ between runs.
+        silhouette_weights: pixels that count more in the silhouette's loss: "plain" none,
+            "balanced" those of the rarer class, "boundary" those near the edge.
+        depth_head: "distribution"; "linear" or "log" tell one offset, see `regressed_depth`.
+        adversarial: weight of an adversary's judgement in each loss; 0: there is none.
+        patience: validations without a better IoU after which a run ends; None: it never does.
         validate_every: steps between validations; None: an epoch, at least 100.
         validate_items: shapes that validation looks at.
     """
@@ -69,7 +78,12 @@ class Settings:
         default_factory=lambda: {"any": 0.5, "half": 0.25, "centre": 0.25}
     )
     seed: int = 0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    deterministic: bool = False
+    silhouette_weights: SilhouetteWeights = "plain"
+    depth_head: Literal["distribution", "linear", "log"] = "distribution"
+    adversarial: float = 0.0
+    patience: int | None = None
     validate_every: int | None = None
     validate_items: int = 32
 
@@ -134,7 +148,8 @@ def make_settings(
         depth: the same.
         options: ``--set`` values by name. ``width`` is an option of both backbones,
             ``depth.width`` of one; ``features.NAME``, ``symmetries``, ``depth.quantile`` and, in
-            preset paper, ``depth.range`` belong to the predictor over the backbone.
+            preset paper, ``depth.range`` belong to the predictor over the backbone;
+            ``train.NAME`` is a field of `Settings`.
         epochs: length of the run in epochs.
         steps: its length in steps.
         minutes: its length in minutes of training.
@@ -148,7 +163,9 @@ def make_settings(
     if preset not in PRESETS:
         raise UsageError(f"preset: expected one of {', '.join(PRESETS)}, found {preset!r}")
     base = PRESETS[preset]
+    given = dict(options or {})
     changes = {name: value for name, value in changes.items() if value is not None}
+    changes = _TRAINING.take(given).get("train", {}) | changes
     unknown = set(changes) - {f.name for f in dataclasses.fields(Settings)}
     if unknown:
         raise UsageError(f"training has no setting {sorted(unknown)[0]!r}")
@@ -161,7 +178,7 @@ def make_settings(
     )
     settings = dataclasses.replace(
         settings,
-        options={role: _role_options(settings, base, role, options or {}) for role in _ROLES},
+        options={role: _role_options(settings, base, role, given) for role in _ROLES},
     )
     _check(settings)
     return settings
@@ -225,6 +242,46 @@ class _Place:
         return {self.prefix.rstrip("."): values} if values and self.prefix else values
 
 
+_TRAINING: Final = _Place(
+    "train",
+    Settings,
+    tuple(
+        f.name
+        for f in dataclasses.fields(Settings)
+        if f.name not in ("preset", "kind", "silhouette", "depth", "options", "unit", "length")
+        and f.name != "rules"
+    ),
+    prefix="train.",
+)
+
+
+def parse_rules(text: str) -> dict[str, float]:
+    """The mixture of low rules that a text names: one, several alike, or each with its share.
+
+    >>> parse_rules("any=2,half=1")
+    {'any': 2.0, 'half': 1.0}
+
+    Raises:
+        UsageError: it names another rule, or a share that is no positive number.
+    """
+    rules = {}
+    for part in text.split(","):
+        name, _, share = part.strip().partition("=")
+        try:
+            rules[name] = float(share or 1)
+        except ValueError:
+            raise UsageError(f"low rule {name}: expected a number, found {share!r}") from None
+    _check_rules(rules)
+    return rules
+
+
+def _check_rules(rules: Mapping[str, float]) -> None:
+    if not rules or not set(rules) <= set(LOW_RULES):
+        raise UsageError(f"low rules: expected some of {', '.join(LOW_RULES)}, found {list(rules)}")
+    if not all(0 < share < float("inf") for share in rules.values()):
+        raise UsageError(f"low rules: expected shares above 0, found {dict(rules)}")
+
+
 def _above_backbone(kind: str, role: Role) -> list[_Place]:
     if kind == "paper":
         from mvd_toolkit.paper import PaperConfig
@@ -242,9 +299,28 @@ def _above_backbone(kind: str, role: Role) -> list[_Place]:
 
 
 def _check(settings: Settings) -> None:
-    for name, least in (("batch_size", 1), ("faces", 1), ("length", 0), ("lr", 0), ("warmup", 0)):
+    for name, least in (
+        ("batch_size", 1),
+        ("faces", 1),
+        ("length", 0),
+        ("lr", 0),
+        ("warmup", 0),
+        ("adversarial", 0),
+        ("patience", 1),
+        ("validate_every", 1),
+        ("validate_items", 1),
+        ("seed", 0),
+    ):
         value = getattr(settings, name)
-        if not value >= least:
+        if value is not None and not value >= least:
             raise UsageError(f"{name}: expected at least {least}, found {value}")
     if settings.faces > 6:
         raise UsageError(f"faces: expected at most 6, found {settings.faces}")
+    _check_rules(settings.rules)
+    changed = [
+        name
+        for name in ("silhouette_weights", "depth_head", "adversarial")
+        if getattr(settings, name) != getattr(PRESETS["default"], name)
+    ]
+    if changed and settings.kind != "view":
+        raise UsageError(f"{changed[0]}: preset {settings.preset} has losses of its own")

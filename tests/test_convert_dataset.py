@@ -346,7 +346,8 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_files(meshes, 
         else:
             shutil.rmtree(parts)  # it was quicker than the kill
     (parts / "train").mkdir(exist_ok=True)
-    (parts / "train" / ".half.npz.0123.tmp").write_bytes(b"half")  # what a kill may leave
+    half = parts / "train" / ".half.npz.0123456789abcdef.tmp"  # what a kill may leave
+    half.write_bytes(b"half")
     subprocess.run([sys.executable, script, meshes, parts], check=True)
     assert len(pair_paths(parts)) == finished >= 12
     assert content(parts) == content(whole)

@@ -2,19 +2,28 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 import textwrap
+import time
+import xml.dom.minidom
 
 import pytest
 import torch
 
 from mvd_toolkit import plugins
+from mvd_toolkit.data import PairDataset
+from mvd_toolkit.directory_lock import only_writer
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
+from mvd_toolkit.features import face_views, first_depth
 from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import Model
+from mvd_toolkit.parallel import Parallel
+from mvd_toolkit.silhouette_weights import _boundary
 from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.train import TrainingStopped, train
 from mvd_toolkit.training_batches import Batch
-from mvd_toolkit.training_settings import PRESETS, Settings, make_settings
+from mvd_toolkit.training_settings import PRESETS, Settings, make_settings, parse_rules
 
 DEFAULT = {
     "options": {"width": 8, "blocks": 1, "features.behind": 4},
@@ -170,6 +179,150 @@ def test_a_malformed_state_is_an_input_error_and_runs_nothing(dataset, tmp_path,
     assert not (tmp_path / "executed").exists()
 
 
+TRAIN = """
+import json, sys
+import torch
+from mvd_toolkit.train import train
+
+torch.set_num_threads(1)
+train(sys.argv[1], sys.argv[2], steps=30, **json.loads(sys.argv[3]))
+"""
+
+
+def test_killed_for_real_and_resumed_it_ends_as_one_that_was_not(dataset, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(dataset, whole, steps=30, **DEFAULT)
+    command = [sys.executable, "-c", TRAIN, str(dataset), str(parts), json.dumps(DEFAULT)]
+    process = subprocess.Popen(command)
+    until = time.monotonic() + 120
+    while not (parts / "state" / "best.pt").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (parts / "model").exists()
+    train(None, parts, resume=True)
+    assert metrics(parts) == metrics(whole)
+    assert same_files(parts / "model", whole / "model")
+    assert not list(parts.rglob(".*.tmp"))
+
+
+def test_a_run_that_gets_no_better_ends_early_and_stays_ended(dataset, tmp_path):
+    options = {**DEFAULT, "lr": 1e-9, "patience": 2, "steps": 200}
+    result = train(dataset, tmp_path / "run", **options)
+    assert (result.best_step, result.steps) == (5, 15)
+    assert train(dataset, tmp_path / "run", **options).steps == 15
+
+
+def test_only_one_process_trains_in_a_run(dataset, tmp_path):
+    with (
+        only_writer(tmp_path / "run"),
+        pytest.raises(OutputExistsError, match="another process is writing there"),
+    ):
+        train(dataset, tmp_path / "run", steps=1, **DEFAULT)
+
+
+def test_deterministic_is_what_torch_calls_so_while_it_trains(dataset, tmp_path):
+    seen = []
+    train(
+        dataset,
+        tmp_path / "run",
+        steps=1,
+        deterministic=True,
+        report=lambda line, done: seen.append(torch.are_deterministic_algorithms_enabled()),
+        **DEFAULT,
+    )
+    assert seen
+    assert all(seen)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_curves_are_drawn(dataset, tmp_path):
+    train(dataset, tmp_path / "run", steps=10, **DEFAULT)
+    picture = xml.dom.minidom.parse(str(tmp_path / "run" / "curves.svg"))
+    curves = picture.getElementsByTagName("polyline")
+    texts = [node.firstChild.data for node in picture.getElementsByTagName("text")]
+    assert {"depth_loss", "silhouette_loss", "val_iou"} <= set(texts)
+    assert all(len(curve.getAttribute("points").split()) >= 2 for curve in curves)
+
+
+def test_tensorboard_is_told_every_number(dataset, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(dataset, tmp_path / "run", steps=10, board=True, **DEFAULT)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    lines = {line["step"]: line for line in metrics(tmp_path / "run") if "val_iou" in line}
+    told = {event.step: event.value for event in events.Scalars("val_iou")}
+    assert told == {step: pytest.approx(line["val_iou"]) for step, line in lines.items()}
+
+
+def depth_error(model, dataset):
+    """Mean distance between true and predicted depths of the training shapes, fine voxels."""
+    shapes = PairDataset(dataset, "train")
+    lows = torch.stack([torch.from_numpy(shapes.low_grid(i).dense()) for i in range(len(shapes))])
+    true = torch.from_numpy(shapes.odms.astype("float32"))
+    with torch.no_grad():
+        return float((model.depth(lows, "any") - true)[true < 32].abs().mean())
+
+
+@pytest.mark.parametrize("head", ["linear", "log"])
+def test_one_depth_a_pixel_is_learned_and_kept_by_the_model(dataset, tmp_path, head):
+    options = {"width": 8, "blocks": 1, "train.depth_head": head, "train.validate_every": 99}
+    errors = []
+    for steps in (1, 80):
+        run = tmp_path / str(steps)
+        result = train(dataset, run, steps=steps, lr=1e-2, batch_size=7, options=options)
+        model = Model.load(result.model)
+        errors.append(depth_error(model, dataset))
+    assert errors[1] < 0.9 * errors[0]
+    assert (model.config.depth["kind"], model.config.depth["domain"]) == ("regression", head)
+
+
+def silhouette_errors(dataset, run, weights):
+    """Error rates of trained silhouettes: of silhouette, of background, near the edge."""
+    options = {"width": 8, "blocks": 1, "train.silhouette_weights": weights}
+    options["train.validate_every"] = 99
+    train(dataset, run, steps=60, lr=1e-2, batch_size=4, options=options, seed=3, rules={"any": 1})
+    model = Model.load(run / "model")
+    shapes = PairDataset(dataset, "train")
+    lows = torch.stack([torch.from_numpy(shapes.low_grid(i).dense()) for i in range(len(shapes))])
+    with torch.no_grad():
+        predicted = model.silhouette(lows, "any").flatten(0, 1)
+    true = torch.from_numpy(shapes.odms.astype("int64")).flatten(0, 1) < 32
+    base = torch.stack(list(first_depth(face_views(lows)).flatten(0, 1))) < 8
+    asked = base.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
+    edge = _boundary(true) & asked
+    cost = torch.nn.functional.binary_cross_entropy(predicted, true.float(), reduction="none")
+    wrong = (predicted > 0.5) != true
+    return {
+        "rare": float(wrong[asked & ~true].float().mean()),
+        "edge": float(cost[edge].mean() / cost[asked].mean()),
+    }
+
+
+def test_weights_lower_the_errors_they_are_for(dataset, tmp_path):
+    plain = silhouette_errors(dataset, tmp_path / "plain", "plain")
+    balanced = silhouette_errors(dataset, tmp_path / "balanced", "balanced")
+    boundary = silhouette_errors(dataset, tmp_path / "boundary", "boundary")
+    assert balanced["rare"] < plain["rare"]  # most pixels under a low silhouette are silhouette
+    assert boundary["edge"] < plain["edge"]
+
+
+def test_an_adversary_goes_on_where_it_stopped(dataset, tmp_path):
+    options = {**DEFAULT, "adversarial": 0.1}
+    train(dataset, tmp_path / "whole", steps=7, **options)
+
+    def crash(line, done):
+        if line["step"] == 7:
+            raise RuntimeError("the lights went out")
+
+    with pytest.raises(RuntimeError, match="lights"):
+        train(dataset, tmp_path / "parts", steps=7, report=crash, **options)
+    train(dataset, tmp_path / "parts", resume=True)
+    assert same_files(tmp_path / "parts" / "model", tmp_path / "whole" / "model")
+
+
 def test_a_run_of_minutes_ends(dataset, tmp_path):
     result = train(dataset, tmp_path / "run", minutes=0.01, **DEFAULT)
     assert result.steps >= 1
@@ -240,11 +393,30 @@ def test_set_options_reach_their_role_and_are_typed():
         ({"faces": 7}, "faces: expected at most 6, found 7"),
         ({"lr": float("nan")}, "lr: expected"),
         ({"momentum": 1}, "training has no setting 'momentum'"),
+        ({"options": {"train.momentum": 1}}, "unet has no option 'train.momentum'"),
+        ({"options": {"train.ema": "x"}}, "'ema' of train: expected a number or none, found 'x'"),
+        ({"patience": 0}, "patience: expected at least 1, found 0"),
+        ({"rules": {"all": 1.0}}, r"expected some of any, half, centre, found \['all'\]"),
+        ({"preset": "paper", "adversarial": 1.0}, "preset paper has losses of its own"),
     ],
 )
 def test_settings_that_make_no_sense_are_usage_errors(arguments, message):
     with pytest.raises(UsageError, match=message):
         make_settings(**arguments)
+
+
+def test_set_reaches_the_training_too():
+    settings = make_settings(options={"train.ema": "none", "train.betas": "0.5,0.9"}, lr=0.5)
+    assert (settings.ema, settings.betas, settings.lr) == (None, (0.5, 0.9), 0.5)
+    assert make_settings(options={"train.lr": "0.25"}).lr == 0.25
+
+
+def test_rules_are_read_from_text():
+    assert parse_rules("half") == {"half": 1.0}
+    assert parse_rules("any=0.5, centre=0.25") == {"any": 0.5, "centre": 0.25}
+    for text in ("some", "any=x", "any=0", "any=-1", ""):
+        with pytest.raises(UsageError, match="low rule"):
+            parse_rules(text)
 
 
 def test_an_unknown_backbone_lists_the_known():
@@ -291,7 +463,7 @@ class Line(torch.nn.Module):
 
 
 def learn(settings, depths):
-    learner = Learner("depth", Line(), settings, torch.device("cpu"))
+    learner = Learner("depth", Line(), settings, Parallel(torch.device("cpu")))
     figures = []
     for step, depth in enumerate(depths):
         odms = torch.full((1, 6, 4, 4), float(depth))

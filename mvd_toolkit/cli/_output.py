@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 import traceback
@@ -45,6 +46,12 @@ class Output:
         self._items: list[dict[str, Any]] = []
         self._warnings: list[str] = []
         self._live: Any = None
+
+    def mute(self) -> None:
+        """Say nothing at all from now on: this process is one of several and not the first."""
+        nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        self._stdout = self._stderr = nowhere
+        self.quiet = True
 
     def data(self, text: str) -> None:
         """A line of the result: stdout, unless a JSON document will be there."""

@@ -21,11 +21,13 @@ from mvd_toolkit.cli._options import (
 def train(
     ctx: typer.Context,
     dataset: Annotated[
-        Path, typer.Argument(metavar="DATASET", help="A folder that `mvd convert --pairs` made.")
-    ],
+        Path | None,
+        typer.Argument(metavar="DATASET", help="A folder that `mvd convert --pairs` made."),
+    ] = None,
     run: Annotated[
-        Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run: state, model.")
-    ],
+        Path | None,
+        typer.Option("-o", "--output", metavar="RUN", help="Folder of the run: state, model."),
+    ] = None,
     preset: Annotated[
         Literal["default", "paper"] | None,
         typer.Option(help="Settings to start from: ours, or those of the paper's authors."),
@@ -44,18 +46,40 @@ def train(
     ] = None,
     assign: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of the backbone: width=64."),
+        typer.Option("--set", metavar="NAME=VALUE", help="An option: width=64, train.ema=0.99 …"),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Length of the run in epochs.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the run in steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Length of the run in minutes.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Shapes in a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    low_rule: Annotated[
+        str | None,
+        typer.Option(metavar="RULES", help="Low rules to learn, any=2,half=1,centre=1 say."),
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="End after so many validations without a better IoU.")
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"] | None,
+        typer.Option(help="bf16 is quicker where the device has it; auto asks the device."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and draws.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in RUN, by its own settings.")
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Only algorithms that repeat exactly.")
     ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with a run, by its own settings."),
+    ] = None,
     device: DeviceOption = "cpu",
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices of this machine that share each batch.")
+    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines that do, each with as many.")] = 1,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write RUN/tensorboard/ too.")
+    ] = False,
     threads: ThreadsOption = 0,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -63,16 +87,21 @@ def train(
 ) -> None:
     """Train a silhouette and a depth predictor.
 
-    Writes RUN/run.json, metrics.jsonl, state/ and at the end model/, which `mvd upscale -m` takes.
-    The same command goes on with a run that was stopped.
+    Writes RUN/run.json, metrics.jsonl, curves.svg, state/ and at the end model/, which
+    `mvd upscale -m` takes. The same command, or --resume RUN, goes on with a run that was stopped.
     """
+    from mvd_toolkit.parallel import is_first_process
     from mvd_toolkit.train import train as train_model
+    from mvd_toolkit.training_settings import parse_rules
 
     out = output(ctx)
+    if devices * nodes > 1 and not is_first_process():
+        out.mute()
     _use_threads(threads)
     low, high = _edges(pairs)
+    place = _place(run, resume)
     with out.progress(1, "train") as progress:
-        progress.start(run.name)
+        progress.start(place.name)
 
         def tell(line: Mapping[str, Any], done: float) -> None:
             out.item(line)
@@ -87,11 +116,14 @@ def train(
 
         result = train_model(
             dataset,
-            run,
+            place,
             low=low,
             high=high,
             device=device,
-            resume=resume,
+            devices=devices,
+            nodes=nodes,
+            resume=resume is not None,
+            board=tensorboard,
             report=tell,
             preset=preset,
             backbone=backbone,
@@ -103,7 +135,11 @@ def train(
             minutes=minutes,
             batch_size=batch_size,
             lr=lr,
+            rules=None if low_rule is None else parse_rules(low_rule),
+            patience=patience,
+            precision=precision,
             seed=seed,
+            deterministic=deterministic or None,
         )
     out.summary = {
         "run": str(result.run),
@@ -116,6 +152,18 @@ def train(
     out.say(f"trained {result.steps} steps in {result.seconds:.0f} s")
     out.data(str(result.model))
     out.finish()
+
+
+def _place(run: Path | None, resume: Path | None) -> Path:
+    """The folder of the run."""
+    from mvd_toolkit.errors import UsageError
+
+    place = run or resume
+    if place is None:
+        raise UsageError("train: -o says where the run goes")
+    if run is not None and resume is not None and run.resolve() != resume.resolve():
+        raise UsageError(f"train: --resume {resume} goes on there, not in {run}")
+    return place
 
 
 def _assignments(texts: list[str] | None) -> dict[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def test_convert_train_upscale(mvd: Mvd, dataset: Path, ball_file: Path, tmp_pat
         (("--steps", 1, "--minutes", 1), 2, "expected one of epochs, steps, minutes"),
         (("--backbone", "swin"), 5, "no backbone 'swin'"),
         (("--device", "warp"), 5, "device 'warp' cannot be used"),
-        (("--resume",), 2, "run.json"),
+        (("--low-rule", "most"), 2, "expected some of any, half, centre"),
+        (("--resume", "elsewhere"), 2, "--resume elsewhere goes on there, not in"),
     ],
 )
 def test_settings_that_make_no_sense(
@@ -56,6 +58,20 @@ def test_settings_that_make_no_sense(
     result = mvd("train", dataset, "-o", tmp_path / "run", *args)
     assert result.code == code
     assert text in result.err
+
+
+def test_resume_goes_on_with_a_run_by_its_own_settings(
+    mvd: Mvd, dataset: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert mvd("train", "--resume", run).code == 2
+    args = ("--steps", 2, "--batch-size", 2, "--set", "width=8", "--low-rule", "any=1,half=1")
+    assert mvd("train", dataset, "-o", run, *args, "--threads", 1).code == 0
+    shutil.rmtree(run / "model")
+    result = mvd("train", "--resume", run, "--json")
+    assert result.document["summary"]["steps"] == 2
+    assert (run / "model" / "config.json").is_file()
+    assert mvd("train", dataset).err.count("-o says where the run goes") == 1
 
 
 def test_no_dataset(mvd: Mvd, tmp_path: Path) -> None:
