@@ -86,3 +86,21 @@ def surface_mesh(
     max_faces: int,
     threads: int = 0,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]: ...
+
+# One grid, a batch of 1. starts (R, 3), directions (R, 3) or (1, 3), in voxels -> distances (R)
+def raycast(
+    packed: npt.NDArray[np.uint64],
+    z: int,
+    starts: npt.NDArray[np.float32],
+    directions: npt.NDArray[np.float32],
+    threads: int = 0,
+) -> npt.NDArray[np.float32]: ...
+
+# One grid, a batch of 1. points (P, 3) in voxels -> unit normals (P, 3)
+def surface_normals(
+    packed: npt.NDArray[np.uint64],
+    z: int,
+    points: npt.NDArray[np.float32],
+    radius: float,
+    threads: int = 0,
+) -> npt.NDArray[np.float32]: ...

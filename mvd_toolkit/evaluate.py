@@ -2,48 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvd_toolkit import ops
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit import plugins
+from mvd_toolkit.comparison import Comparison, Sampling
+from mvd_toolkit.errors import MVDError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 
 
-def _iou(pred: VoxelGrid, truth: VoxelGrid) -> float:
-    return float(ops.iou(pred, truth))
+def score(
+    pred: VoxelGrid,
+    truth: VoxelGrid,
+    metrics: Iterable[str] | None = None,
+    *,
+    sampling: Sampling | None = None,
+    threads: int = 0,
+) -> dict[str, float]:
+    """How good a prediction is.
 
-
-METRICS: dict[str, Callable[[VoxelGrid, VoxelGrid], float]] = {"iou": _iou}
-"""What `score` computes, by name; each takes prediction and truth of one shape."""
-
-
-def score(pred: VoxelGrid, truth: VoxelGrid) -> dict[str, float]:
-    """Every metric of ``pred`` against ``truth``.
+    Both grids are compared voxel by voxel, wherever they lie in the world; lengths are relative to
+    the truth. ``docs/evaluation.md`` says what each metric is and when it is undefined (NaN).
 
     Args:
         pred: (X, Y, Z) grid.
-        truth: grid of the same shape; both are compared voxel by voxel, wherever they lie in the
-            world.
+        truth: grid of the same shape.
+        metrics: names of metrics, see `mvd_toolkit.plugins.metrics`; None: the default ones.
+        sampling: how many points are drawn from the surfaces, and the seed.
+        threads: how many to use, 0 for one a core.
 
     Returns:
-        ``iou``: intersection over union of the occupied voxels, 1.0 when both are empty.
+        Metric -> value: ``iou``, ``fscore``, ``chamfer`` and others.
 
     Raises:
         InputError: the shapes differ.
+        UnavailableError: no such metric, or a plugin's failed.
 
     >>> a = VoxelGrid.from_dense([[[1, 1, 0]]])
     >>> b = VoxelGrid.from_dense([[[0, 1, 0]]])
-    >>> score(a, b)
-    {'iou': 0.5}
+    >>> score(a, b, ["iou", "precision"])
+    {'iou': 0.5, 'precision': 0.5}
     """
-    if pred.shape != truth.shape:
-        raise InputError(
-            f"prediction and truth differ in shape: expected {_size(truth)} as the truth has, "
-            f"found {_size(pred)}; `mvd convert --resolution` or `mvd upscale --to` changes a size"
-        )
-    return {name: metric(pred, truth) for name, metric in METRICS.items()}
+    pair = Comparison(pred, truth, sampling, threads=threads)
+    scores: dict[str, float] = {}
+    for name in default_metrics() if metrics is None else metrics:
+        spec = plugins.metric(name)
+        try:
+            value = spec.compute(pair)
+        except MVDError:
+            raise
+        except Exception as error:
+            raise UnavailableError(f"metric {name!r} failed: {error!r}") from error
+        if isinstance(value, Mapping):
+            scores |= {f"{name}.{which}": float(number) for which, number in value.items()}
+        else:
+            scores[name] = float(value)
+    return scores
+
+
+def default_metrics() -> list[str]:
+    """The metrics that are computed when none are named, in the order of a table's columns."""
+    return [name for name, spec in plugins.metrics().items() if spec.default]
 
 
 @dataclass(frozen=True)
@@ -113,7 +133,3 @@ def _by_name(paths: Iterable[Path], root: Path) -> dict[str, Path]:
 def _without_size(name: str) -> str:
     stem, mark, size = name.rpartition("_")
     return stem if mark and size.isdigit() else name
-
-
-def _size(grid: VoxelGrid) -> str:
-    return "x".join(map(str, grid.shape))

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import pluggy
 
 from mvd_toolkit.io.format import Format
-from mvd_toolkit.specs import BackboneSpec, PredictorSpec
+from mvd_toolkit.specs import BackboneSpec, MetricSpec, PredictorSpec
 
 hookspec = pluggy.HookspecMarker("mvd")
 hookimpl = pluggy.HookimplMarker("mvd")
@@ -38,3 +38,8 @@ def mvd_register_predictors(register: Callable[[PredictorSpec], None]) -> None:
 @hookspec
 def mvd_register_formats(register: Callable[[Format], None]) -> None:
     """Call ``register(format)`` for each kind of file the plugin reads or writes."""
+
+
+@hookspec
+def mvd_register_metrics(register: Callable[[MetricSpec], None]) -> None:
+    """Call ``register(spec)`` for each score of a prediction against its truth."""

@@ -28,7 +28,7 @@ import pluggy
 from mvd_toolkit import hookspecs
 from mvd_toolkit.errors import MVDError, UnavailableError
 from mvd_toolkit.io.format import Format
-from mvd_toolkit.specs import BackboneSpec, PredictorSpec
+from mvd_toolkit.specs import BackboneSpec, MetricSpec, PredictorSpec
 
 GROUP: Final = "mvd_toolkit"
 """The entry-point group."""
@@ -42,10 +42,14 @@ _OWN_DISTRIBUTION: Final = "mvd_toolkit"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SUFFIX: Final = re.compile(r"(\.[a-z0-9_-]+)+")
 
-_FORMATS: Final = EntryPoint("formats", "mvd_toolkit.io.builtin", GROUP)
-"""The package's own file formats: a plugin like any other, but no installation can lose it."""
+_BUILT_IN: Final = (
+    EntryPoint("formats", "mvd_toolkit.io.builtin", GROUP),
+    EntryPoint("metrics", "mvd_toolkit.metrics", GROUP),
+)
+"""The package's own formats and metrics: plugins like any other, but no installation can lose
+them."""
 
-Spec = TypeVar("Spec", BackboneSpec, PredictorSpec, Format)
+Spec = TypeVar("Spec", BackboneSpec, PredictorSpec, Format, MetricSpec)
 
 
 class PluginError(MVDError):
@@ -65,6 +69,7 @@ class PluginRow:
         backbones: names of the backbones it gives.
         predictors: names of the predictors it gives.
         formats: names of the file formats it gives.
+        metrics: names of the metrics it gives.
         error: why it failed; empty otherwise.
     """
 
@@ -76,6 +81,7 @@ class PluginRow:
     backbones: tuple[str, ...] = ()
     predictors: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -86,6 +92,7 @@ class Registry:
     backbones: dict[str, BackboneSpec] = field(default_factory=dict)
     predictors: dict[str, PredictorSpec] = field(default_factory=dict)
     formats: dict[str, Format] = field(default_factory=dict)
+    metrics: dict[str, MetricSpec] = field(default_factory=dict)
     rows: list[PluginRow] = field(default_factory=list)
 
 
@@ -122,19 +129,38 @@ def formats() -> dict[str, Format]:
     return dict(_registry().formats)
 
 
+def metrics() -> dict[str, MetricSpec]:
+    """All metrics by name, in the order they were registered."""
+    return dict(_registry().metrics)
+
+
+def metric(name: str) -> MetricSpec:
+    """The metric called ``name``.
+
+    Raises:
+        UnavailableError: there is none; the message names those there are.
+    """
+    return _lookup("metric", name, _registry().metrics)
+
+
 def plugin_report() -> list[PluginRow]:
     """A row for each plugin found, working or not, in order of loading."""
     return list(_registry().rows)
 
 
-def provider(kind: Literal["backbone", "predictor", "format"], name: str) -> PluginRow:
-    """The plugin that gives the backbone, predictor or format called ``name``.
+def provider(kind: Literal["backbone", "predictor", "format", "metric"], name: str) -> PluginRow:
+    """The plugin that gives the backbone, predictor, format or metric called ``name``.
 
     Raises:
         UnavailableError: no plugin gives it.
     """
     for row in _registry().rows:
-        given = {"backbone": row.backbones, "predictor": row.predictors, "format": row.formats}
+        given = {
+            "backbone": row.backbones,
+            "predictor": row.predictors,
+            "format": row.formats,
+            "metric": row.metrics,
+        }
         if row.status == "ok" and name in given[kind]:
             return row
     raise UnavailableError(f"{kind} {name!r}: no plugin gives it")
@@ -147,7 +173,7 @@ def reload_plugins() -> None:
 
 @cache
 def _registry() -> Registry:
-    points = [_FORMATS, *entry_points(group=GROUP)]
+    points = [*_BUILT_IN, *entry_points(group=GROUP)]
     return load_plugins(points, os.environ.get(ENVIRONMENT, ""))
 
 
@@ -192,7 +218,7 @@ def _order(point: EntryPoint) -> tuple[bool, str, str]:
 
 def _is_own(point: EntryPoint) -> bool:
     if point.dist is None:
-        return point is _FORMATS
+        return point in _BUILT_IN
     return point.dist.name.replace("-", "_") == _OWN_DISTRIBUTION
 
 
@@ -222,11 +248,13 @@ def _load(candidate: _Candidate, manager: pluggy.PluginManager, registry: Regist
     registry.backbones.update(found.backbones)
     registry.predictors.update(found.predictors)
     registry.formats.update(found.formats)
+    registry.metrics.update(found.metrics)
     return dataclasses.replace(
         row,
         backbones=tuple(found.backbones),
         predictors=tuple(found.predictors),
         formats=tuple(found.formats),
+        metrics=tuple(found.metrics),
     )
 
 
@@ -238,6 +266,7 @@ def _ask(plugin: Any, manager: pluggy.PluginManager, registry: Registry) -> Regi
         ("mvd_register_backbones", BackboneSpec, registry.backbones, found.backbones),
         ("mvd_register_predictors", PredictorSpec, registry.predictors, found.predictors),
         ("mvd_register_formats", Format, registry.formats, found.formats),
+        ("mvd_register_metrics", MetricSpec, registry.metrics, found.metrics),
     ):
         register = _register(kind, taken, mine)
         manager.subset_hook_caller(hook, others)(register=register)
@@ -245,7 +274,7 @@ def _ask(plugin: Any, manager: pluggy.PluginManager, registry: Registry) -> Regi
 
 
 def _register(
-    kind: type[BackboneSpec] | type[PredictorSpec] | type[Format],
+    kind: type[BackboneSpec] | type[PredictorSpec] | type[Format] | type[MetricSpec],
     taken: dict[str, Any],
     mine: dict[str, Any],
 ) -> Callable[[Any], None]:
@@ -295,25 +324,41 @@ def _check_suffixes(form: Format, others: Iterable[Format]) -> None:
 
 
 def check_spec(spec: Any) -> None:
-    """Check what a `BackboneSpec` or `PredictorSpec` says of itself.
+    """Check what a `BackboneSpec`, `PredictorSpec` or `MetricSpec` says of itself.
 
     Raises:
         PluginError: what breaks the contract.
     """
-    if not isinstance(spec, (BackboneSpec, PredictorSpec)):
-        raise PluginError(f"expected a BackboneSpec or PredictorSpec, found {type(spec).__name__}")
+    if not isinstance(spec, (BackboneSpec, PredictorSpec, MetricSpec)):
+        raise PluginError(
+            f"expected a BackboneSpec, PredictorSpec or MetricSpec, found {type(spec).__name__}"
+        )
     where = f"{type(spec).__name__} {spec.name!r}"
     _check_api_and_name(spec, where)
+    if isinstance(spec, MetricSpec):
+        _check_metric(spec, where)
+        return
     if not spec.scales or not all(isinstance(s, int) and s > 1 for s in spec.scales):
         raise PluginError(f"{where}: expected scales above 1, found {spec.scales!r}")
     _check_options(spec.options, where)
 
 
-def _check_api_and_name(spec: BackboneSpec | PredictorSpec | Format, where: str) -> None:
+def _check_api_and_name(
+    spec: BackboneSpec | PredictorSpec | Format | MetricSpec, where: str
+) -> None:
     if spec.api != API:
         raise PluginError(f"{where}: written for plugin api {spec.api}, this mvd speaks {API}")
     if not isinstance(spec.name, str) or not _NAME.fullmatch(spec.name):
         raise PluginError(f"{where}: expected a name of a-z, 0-9, _ and -")
+
+
+def _check_metric(spec: MetricSpec, where: str) -> None:
+    if not callable(spec.compute):
+        raise PluginError(f"{where}: expected compute to be callable, found {spec.compute!r}")
+    if spec.better not in ("higher", "lower", "neither"):
+        raise PluginError(
+            f"{where}: expected better to be higher, lower or neither, found {spec.better!r}"
+        )
 
 
 def _check_options(options: Any, where: str) -> None:

@@ -1,13 +1,15 @@
-"""What a plugin declares: `BackboneSpec` and `PredictorSpec`."""
+"""What a plugin declares: `BackboneSpec`, `PredictorSpec` and `MetricSpec`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
+
+    from mvd_toolkit.comparison import Comparison
 
 Role = Literal["silhouette", "depth"]
 
@@ -66,6 +68,32 @@ class PredictorSpec:
     load: Callable[..., Callable[[Any], Any]]
     options: type = field(default=NoOptions)
     scales: tuple[int, ...] = (2, 4, 8)
+    licence: str = "MIT"
+    description: str = ""
+    api: int = 1
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A score of a prediction against its truth.
+
+    Attributes:
+        name: the key in what `score` returns.
+        compute: a `Comparison` to a number; or to several by name, which become ``name.which``.
+            NaN means that it is undefined for this pair.
+        better: whether a higher or a lower value is the better one, or neither says so.
+        unit: of the value; empty for a plain number.
+        default: whether it is computed when no metrics are named.
+        licence: SPDX name of the licence of its code.
+        description: one line.
+        api: version of this contract.
+    """
+
+    name: str
+    compute: Callable[[Comparison], float | Mapping[str, float]]
+    better: Literal["higher", "lower", "neither"] = "higher"
+    unit: str = ""
+    default: bool = True
     licence: str = "MIT"
     description: str = ""
     api: int = 1

@@ -1,4 +1,4 @@
-"""Scores, the matching of folders, and the baselines a model has to beat."""
+"""The matching of folders, and the baselines a model has to beat."""
 
 from __future__ import annotations
 
@@ -7,33 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mvd_toolkit import VoxelGrid, baselines, score
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit import VoxelGrid, baselines
+from mvd_toolkit.errors import UsageError
 from mvd_toolkit.evaluate import Match, match_by_name, means
 
 
 def random_dense(shape: tuple[int, int, int], seed: int, density: float = 0.4) -> np.ndarray:
     return np.random.default_rng(seed).random(shape) < density
-
-
-@pytest.mark.parametrize("shape", [(7, 5, 70), (1, 1, 1), (16, 16, 64)])
-def test_iou_is_that_of_numpy(shape: tuple[int, int, int]) -> None:
-    a, b = random_dense(shape, 1), random_dense(shape, 2)
-    expected = (a & b).sum() / (a | b).sum()
-    found = score(VoxelGrid.from_dense(a), VoxelGrid.from_dense(b))
-    assert found == {"iou": pytest.approx(expected, abs=1e-12)}
-
-
-def test_iou_of_two_empty_grids_is_one() -> None:
-    empty = VoxelGrid.from_dense(np.zeros((3, 3, 3), bool))
-    assert score(empty, empty) == {"iou": 1.0}
-
-
-def test_shapes_must_agree() -> None:
-    a = VoxelGrid.from_dense(np.zeros((4, 4, 4), bool))
-    b = VoxelGrid.from_dense(np.zeros((8, 4, 4), bool))
-    with pytest.raises(InputError, match=r"expected 8x4x4 as the truth has, found 4x4x4.*mvd conv"):
-        score(a, b)
 
 
 def paths(root: str, *names: str) -> list[Path]:

@@ -66,6 +66,7 @@ void bind_carve(py::module_& module);
 void bind_metrics(py::module_& module);
 void bind_morphology(py::module_& module);
 void bind_odm(py::module_& module);
+void bind_raycast(py::module_& module);
 void bind_resample(py::module_& module);
 void bind_smooth(py::module_& module);
 void bind_surface(py::module_& module);

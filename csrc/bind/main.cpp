@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, module) {
     mvd::bind::bind_metrics(module);
     mvd::bind::bind_morphology(module);
     mvd::bind::bind_odm(module);
+    mvd::bind::bind_raycast(module);
     mvd::bind::bind_resample(module);
     mvd::bind::bind_smooth(module);
     mvd::bind::bind_surface(module);

@@ -37,7 +37,9 @@ def test_the_longest_side_is_so_long(name: str, longest: float) -> None:
     assert np.allclose(scaled.vertices, vertices * factor)
 
 
-@pytest.mark.parametrize("vertices", [np.ones((3, 3)), np.full((3, 3), np.nan), np.diag([np.inf] * 3)])
+@pytest.mark.parametrize(
+    "vertices", [np.ones((3, 3)), np.full((3, 3), np.nan), np.diag([np.inf] * 3)]
+)
 def test_no_extent(vertices: np.ndarray) -> None:
     with pytest.raises(InputError, match="expected a mesh with a finite extent"):
         io.scaled_to(io.Mesh(vertices, [[0, 1, 2]]), 80, FORMATS["stl"])
