@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rows import files, grids, meshes, program, views
+from rows import files, grids, meshes, program, surfaces, views
 from rows.measure import Row, Settings
 
 BENCHES: dict[str, Callable[[Settings], Iterator[Row]]] = {
@@ -25,6 +25,9 @@ BENCHES: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "largest": grids.largest,
     "binvox": files.binvox,
     "hull": meshes.hull,
+    "surface": surfaces.surface,
+    "surface-memory": surfaces.surface_memory,
+    "mesh-files": surfaces.mesh_files,
     "upscale": program.upscale,
     "help": program.help_,
     "memory": program.memory,

@@ -38,18 +38,10 @@ void for_each_exposed(const Voxels& voxels, std::int64_t x, const Visit& visit) 
     }
 }
 
-std::int64_t count_vertices(const Voxels& voxels, std::int64_t x) {
-    std::int64_t count = 0;
-    for_each_corner_fans(voxels, x, [&](std::int64_t, std::int64_t, const Fans* fans) {
-        count += fans ? fans->count : 1;
-    });
-    return count;
-}
-
 std::int64_t count_quads(const Voxels& voxels, std::int64_t x) {
     std::int64_t count = 0;
     for_each_exposed(voxels, x, [&](std::size_t, std::int64_t, std::int64_t, Word exposed) {
-        count += count_bits(exposed);
+        if (exposed) count += count_bits(exposed);
     });
     return count;
 }

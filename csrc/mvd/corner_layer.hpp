@@ -145,27 +145,35 @@ inline const Fans& fans_at(const Voxels& voxels, unsigned config, std::int64_t x
     return kCornerCases[other].meets_itself == (here.meets_itself ^ 1) ? here.parted : here.usual;
 }
 
-// Calls visit(y, z, config, several) for the corners at one x on the surface, in order: `config()`
-// gives the case of the corner, `several` is false where it is sure to have a single fan.
+// Calls visit(y, w, words, used) for each word of corners at one x of which some, those set in
+// `used`, are on the surface.
 template <typename Visit>
-void for_each_corner(const Voxels& voxels, std::int64_t x, const Visit& visit) {
+void for_each_corner_word(const Voxels& voxels, std::int64_t x, const Visit& visit) {
     const GridShape& shape = voxels.shape();
     for (std::int64_t y = 0; y <= shape.y; ++y) {
         const Word* const lines[4] = {voxels.line(x - 1, y - 1), voxels.line(x - 1, y),
                                       voxels.line(x, y - 1), voxels.line(x, y)};
         for (std::int64_t w = 0; w < words_per_line(shape.z + 1); ++w) {
             const CornerWords around(lines, shape.words(), w);
-            Word left = around.used();
-            if (!left) continue;
-            const Word doubtful = around.doubtful();
-            for (; left; left &= left - 1) {
-                const std::int64_t bit = lowest_bit(left), z = w * kWordBits + bit;
-                visit(
-                    y, z, [&] { return around.config(static_cast<int>(bit)); },
-                    (doubtful >> bit & 1) != 0);
-            }
+            if (const Word used = around.used()) visit(y, w, around, used);
         }
     }
+}
+
+// Calls visit(y, z, config, several) for the corners at one x on the surface, in order: `config()`
+// gives the case of the corner, `several` is false where it is sure to have a single fan.
+template <typename Visit>
+void for_each_corner(const Voxels& voxels, std::int64_t x, const Visit& visit) {
+    const auto word = [&](std::int64_t y, std::int64_t w, const CornerWords& around, Word used) {
+        const Word doubtful = around.doubtful();
+        for (; used; used &= used - 1) {
+            const std::int64_t bit = lowest_bit(used);
+            visit(
+                y, w * kWordBits + bit, [&] { return around.config(static_cast<int>(bit)); },
+                (doubtful >> bit & 1) != 0);
+        }
+    };
+    for_each_corner_word(voxels, x, word);
 }
 
 // Calls visit(y, z, fans) for the same corners; `fans` is null where there is a single one.
@@ -175,6 +183,20 @@ void for_each_corner_fans(const Voxels& voxels, std::int64_t x, const Visit& vis
                     [&](std::int64_t y, std::int64_t z, const auto& config, bool several) {
                         visit(y, z, several ? &fans_at(voxels, config(), x, y, z) : nullptr);
                     });
+}
+
+// How many vertices there are at one x.
+inline std::int64_t count_vertices(const Voxels& voxels, std::int64_t x) {
+    std::int64_t count = 0;
+    const auto word = [&](std::int64_t y, std::int64_t w, const CornerWords& around, Word used) {
+        count += count_bits(used);
+        for_each_voxel(used & around.doubtful(), w, [&](std::int64_t z) {
+            const unsigned config = around.config(static_cast<int>(z % kWordBits));
+            count += fans_at(voxels, config, x, y, z).count - 1;
+        });
+    };
+    for_each_corner_word(voxels, x, word);
+    return count;
 }
 
 // Calls visit(y, z, fan, how many fans there are) for each vertex at one x, in order.
