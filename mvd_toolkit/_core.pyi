@@ -59,6 +59,16 @@ def carve(
     threads: int = 0,
 ) -> npt.NDArray[np.uint64]: ...
 
+# coverage (B, X, Y, Z), levels (B, L, 6, N, N), scores (1025,) and (L + 1,) within 16 bits
+def soft_rank(
+    coverage: npt.NDArray[np.uint16],
+    levels: npt.NDArray[np.uint16],
+    trilinear_scores: npt.NDArray[np.int32],
+    level_scores: npt.NDArray[np.int32],
+    scale: int,
+    threads: int = 0,
+) -> npt.NDArray[np.uint64]: ...
+
 # Surfaces: vertices (V, 3) in voxels, faces (F, 3) -> ((X, Y, W), bad faces, degenerate faces)
 def voxelize_surface(
     vertices: npt.NDArray[np.float64],

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from mvd_toolkit import _core
 from mvd_toolkit._arrays import (
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 MAX_WINDOW = 15
 """The largest window of `smooth_odms`, pixels."""
 
+
+TRILINEAR_STEPS = 1024
+"""What `soft_rank` cuts an interpolated coverage into."""
 
 MAX_FACTOR = 1 << 20
 """The largest factor of `pool` and `upsample_nearest`."""
@@ -217,6 +221,69 @@ def carve(
         )
     fine = _core.carve(grids.packed, grids.depth, views.maps, scale, votes, threads)
     return grids.give_back(fine, (x, y, z), finer=scale, threads=threads)
+
+
+def soft_rank(
+    coverage: npt.NDArray[np.floating[Any]],
+    scale: int,
+    odms: OdmArray | None = None,
+    *,
+    trilinear_weight: float = 2.0,
+    threads: int = 0,
+) -> WordArray:
+    """Fill a fine grid from coverage: in each coarse voxel its covered number of fine ones.
+
+    Which ones: those of the highest log-odds, the trilinear interpolation of the coverage (its
+    value taken for a probability, times ``trilinear_weight``) plus, where ``odms`` are given, how
+    many of their levels keep the voxel, again as a probability. Ties go to the higher
+    interpolation, then to C order. Log-odds are whole 256ths, so the result is the same anywhere.
+
+    Args:
+        coverage: (X, Y, Z) floats in [0, 1], the occupied fraction of each coarse voxel; it is
+            rounded to 65535ths.
+        scale: fine voxels along the edge of a coarse one, 1 to 16.
+        odms: (L, 6, N, N) integers, N = ``scale`` * max(X, Y, Z): depth maps at L levels of
+            boldness, each at least as deep everywhere as the one before.
+        trilinear_weight: of the interpolation against the levels, positive.
+        threads: how many threads to use, 0 for one a core.
+
+    Returns:
+        (scale X, scale Y, ceil(scale Z / 64)) packed words.
+
+    >>> soft_rank(np.array([[[1.0, 0.5, 0.0]]]), 2).squeeze().tolist()
+    [[7, 7], [7, 7]]
+    """
+    scale = check_at_least(scale, 1, "scale")
+    if not trilinear_weight > 0:
+        raise UsageError(f"trilinear_weight: expected above 0, found {trilinear_weight!r}")
+    shares = np.asarray(coverage)
+    if shares.ndim != 3 or shares.dtype.kind != "f" or not ((shares >= 0) & (shares <= 1)).all():
+        raise InputError(
+            "coverage: expected (X, Y, Z) floats between 0 and 1, "
+            f"found {shares.dtype} of shape {shares.shape}"
+        )
+    whole = np.rint(shares.astype(np.float64) * 65535).astype(np.uint16)
+    n = scale * max(whole.shape)
+    maps = np.empty((0, FACE_COUNT, n, n), np.uint16) if odms is None else np.asarray(odms)
+    if maps.shape[1:] != (FACE_COUNT, n, n) or maps.dtype != np.uint16:
+        raise InputError(
+            f"odms: expected uint16 of shape (L, 6, {n}, {n}), found {maps.dtype} of {maps.shape}"
+        )
+    trilinear = np.rint(trilinear_weight * _log_odds(TRILINEAR_STEPS + 1)).astype(np.int32)
+    levels = np.rint(_log_odds(len(maps) + 1)).astype(np.int32)
+    try:
+        fine: WordArray = _core.soft_rank(
+            whole[None], np.ascontiguousarray(maps)[None], trilinear, levels, scale, threads
+        )[0]
+    except _core.CoreError as error:
+        raise UsageError(f"soft_rank: {error}") from error
+    return fine
+
+
+def _log_odds(count: int) -> npt.NDArray[np.float64]:
+    """Log-odds, in 256ths, of the middles of ``count`` equal parts of [0, 1]."""
+    middles = (np.arange(count) + 0.5) / count
+    return 256 * np.log(middles / (1 - middles))
 
 
 # Coarser and finer --------------------------------------------------------------------------------

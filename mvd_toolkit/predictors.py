@@ -12,7 +12,7 @@ chosen on validation shapes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -244,11 +244,27 @@ class ViewPredictor(nn.Module, ABC):
         Returns:
             (B, 6, sN, sN) float32: probability of silhouette, or depth in fine voxels.
         """
+
+        def decode(logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
+            return self.decode(logits, base, background)[:, None]
+
+        return self._fine_maps(low, rule, coverage, 1, decode)[..., 0]
+
+    def _fine_maps(
+        self,
+        low: torch.Tensor,
+        rule: str,
+        coverage: torch.Tensor | None,
+        count: int,
+        decode: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor],
+    ) -> torch.Tensor:
+        """(B, 6, sN, sN, L), L = ``count``: what ``decode`` makes of logits, (Q, K) to (Q, L)."""
         scale, edge = self.view_config.scale, low.shape[-1]
         rule_index = torch.full((len(low),), INPUT_RULES.index(rule), device=low.device)
         looks = _looks(low, rule_index, coverage, FACE_COUNT)
         fine = scale * edge
-        out = torch.full((len(looks.base), fine, fine), self.outside(fine), device=low.device)
+        shape = (len(looks.base), fine, fine, count)
+        maps = torch.full(shape, self.outside(fine), device=low.device)
         chunk = max(1, _CHUNK_VALUES // (self.outputs() * fine * fine))
         for start in range(0, len(looks.base), chunk):
             some = looks.part(slice(start, start + chunk))
@@ -257,10 +273,10 @@ class ViewPredictor(nn.Module, ABC):
                 continue
             logits = self._logits(some, mask)  # (P, s * s, K)
             bases = some.base[mask][:, None].expand(-1, scale**2)
-            values = self.decode(logits.flatten(0, 1), bases.flatten(), fine)
-            low_pixels = out[start : start + chunk].view(-1, edge, scale, edge, scale)
-            low_pixels.permute(0, 1, 3, 2, 4)[mask] = values.view(-1, scale, scale)
-        return out.view(len(low), FACE_COUNT, fine, fine)
+            values = decode(logits.flatten(0, 1), bases.flatten(), fine)
+            low_pixels = maps[start : start + chunk].view(-1, edge, scale, edge, scale, count)
+            low_pixels.transpose(2, 3)[mask] = values.view(-1, scale, scale, count)
+        return maps.view(len(low), FACE_COUNT, fine, fine, count)
 
     def _logits(self, looks: Looks, mask: torch.Tensor) -> torch.Tensor:
         """(P, s * s, K): the mean over symmetries of the image."""
@@ -370,8 +386,34 @@ class DepthPredictor(ViewPredictor):
         offsets = (edges / (4 * self.view_config.scale)).clamp(max=1)
         return logits.float().softmax(dim=-1) @ offsets
 
+    def levels(
+        self, low: torch.Tensor, rule: str, coverage: torch.Tensor | None, count: int
+    ) -> torch.Tensor:
+        """Depths at several quantiles, the middles of ``count`` equal parts of [0, 1].
+
+        Arguments as in `forward`; returns (B, count, 6, sN, sN) float32.
+        """
+        quantiles = [(i + 0.5) / count for i in range(count)]
+
+        def decode(logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
+            return self.decode_quantiles(logits, base, background, quantiles)
+
+        maps = self._fine_maps(low, rule, coverage, count, decode)
+        return maps.permute(0, 4, 1, 2, 3)
+
     def decode(self, logits: torch.Tensor, base: torch.Tensor, background: int) -> torch.Tensor:
-        """The quantile of the distribution, linear within a bin.
+        """The depth at the model's own quantile."""
+        quantile = self.view_config.quantile
+        return self.decode_quantiles(logits, base, background, [quantile])[:, 0]
+
+    def decode_quantiles(
+        self,
+        logits: torch.Tensor,
+        base: torch.Tensor,
+        background: int,
+        quantiles: Sequence[float],
+    ) -> torch.Tensor:
+        """Quantiles of the distribution, linear within a bin: (Q, len(quantiles)) float32.
 
         A bin of offsets [a, b) stands for depths between a - 1/2 and b - 1/2, so that rounding
         gives the first voxel at which the cumulated probability reaches the quantile. The last bin
@@ -379,17 +421,18 @@ class DepthPredictor(ViewPredictor):
         """
         edges = self.edges
         assert isinstance(edges, torch.Tensor)
-        quantile = self.view_config.quantile
         cumulated = logits.float().softmax(dim=1).cumsum(dim=1)  # (Q, K)
-        bins = (cumulated < quantile).sum(dim=1, keepdim=True).clamp(max=len(edges) - 1)
-        above = cumulated.gather(1, bins)
-        below = torch.where(bins > 0, cumulated.gather(1, (bins - 1).clamp(min=0)), 0.0)
-        part = ((quantile - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
-        lower = edges[bins]
-        width = edges[(bins + 1).clamp(max=len(edges) - 1)] - lower  # 0 for the last bin
-        offset = (lower + width * part - 0.5).clamp(min=0)[:, 0]
-        depth = self.view_config.scale * base + offset
-        return depth.clamp(max=background - 1)
+        depths = []
+        for quantile in quantiles:
+            bins = (cumulated < quantile).sum(dim=1, keepdim=True).clamp(max=len(edges) - 1)
+            above = cumulated.gather(1, bins)
+            below = torch.where(bins > 0, cumulated.gather(1, (bins - 1).clamp(min=0)), 0.0)
+            part = ((quantile - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
+            lower = edges[bins]
+            width = edges[(bins + 1).clamp(max=len(edges) - 1)] - lower  # 0 for the last bin
+            offset = (lower + width * part - 0.5).clamp(min=0)[:, 0]
+            depths.append((self.view_config.scale * base + offset).clamp(max=background - 1))
+        return torch.stack(depths, dim=1)
 
 
 def depth_bins(scale: int) -> list[int]:

@@ -204,6 +204,54 @@ def carve(low: BoolArray, odms: OdmArray, scale: int, structure_votes: int = 2) 
     return kept
 
 
+def soft_rank(
+    coverage: npt.NDArray[np.uint16],
+    scale: int,
+    levels: OdmArray,
+    trilinear_scores: npt.NDArray[np.int32],
+    level_scores: npt.NDArray[np.int32],
+) -> BoolArray:
+    """Keep the covered number of each coarse voxel's fine ones, those of the highest keys.
+
+    Args:
+        coverage: (X, Y, Z) uint16, 65535 is full.
+        scale: fine voxels along the edge of a coarse one.
+        levels: (L, 6, N, N) depth maps; a level keeps what no face sees past.
+        trilinear_scores: (1025,), by 1024ths of the interpolated coverage.
+        level_scores: (L + 1,), by how many levels keep a voxel.
+    """
+    x, y, z = (scale * edge for edge in coverage.shape)
+    kept = np.zeros((x, y, z), np.int64)
+    for odms in levels:
+        kept += project_odms(odms, shape=(x, y, z))
+    share = coverage.astype(np.int64)
+    for axis in range(3):
+        share = _interpolate(share, scale, axis)
+    whole = (2 * scale) ** 3 * 65535
+    scores = trilinear_scores.astype(np.int64)[share * 1024 // whole] + level_scores[kept]
+    keys = scores * 2**32 + share
+    wanted = (2 * coverage.astype(np.int64) * scale**3 + 65535) // (2 * 65535)
+    fine = np.zeros((x, y, z), bool)
+    for i, j, k in np.ndindex(*coverage.shape):
+        block = tuple(slice(scale * a, scale * (a + 1)) for a in (i, j, k))
+        order = np.argsort(-keys[block].ravel(), kind="stable")
+        chosen = np.zeros(scale**3, bool)
+        chosen[order[: wanted[i, j, k]]] = True
+        fine[block] = chosen.reshape((scale,) * 3)
+    return fine
+
+
+def _interpolate(values: npt.NDArray[np.int64], scale: int, axis: int) -> npt.NDArray[np.int64]:
+    """Linear interpolation at the centres of voxels ``scale`` times finer, times 2 ``scale``."""
+    length = values.shape[axis]
+    place = 2 * np.arange(scale * length) + 1 - scale  # in 2 scale parts of a coarse voxel
+    before = place // (2 * scale)
+    weight = np.expand_dims(place - 2 * scale * before, [a for a in range(3) if a != axis])
+    first = np.take(values, np.clip(before, 0, length - 1), axis)
+    second = np.take(values, np.clip(before + 1, 0, length - 1), axis)
+    return np.asarray((2 * scale - weight) * first + weight * second)
+
+
 Lattice = tuple[int, int, int]
 """A voxel, or the grid corner at its near end."""
 

@@ -183,3 +183,14 @@ def test_averaged_over_all_symmetries_a_prediction_turns_with_its_grid(kind, low
     for symmetry in SYMMETRIES[::5]:
         moved = predictor(symmetry.grid(low))
         torch.testing.assert_close(moved, symmetry.odms(predictor(low)), rtol=1e-4, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_levels_are_quantiles_each_at_least_as_deep_as_the_one_before(low: torch.Tensor) -> None:
+    predictor = DepthPredictor(ViewConfig(scale=4, options=SMALL, quantile=0.375)).eval()
+    for parameter in predictor.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    levels = predictor.levels(low, "any", None, 4)
+    assert levels.shape == (2, 4, 6, 36, 36)
+    assert bool((levels[:, 1:] >= levels[:, :-1]).all())
+    assert torch.equal(levels[:, 1], predictor(low))

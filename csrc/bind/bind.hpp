@@ -69,6 +69,7 @@ void bind_odm(py::module_& module);
 void bind_raycast(py::module_& module);
 void bind_resample(py::module_& module);
 void bind_smooth(py::module_& module);
+void bind_soft_rank(py::module_& module);
 void bind_surface(py::module_& module);
 void bind_voxelize(py::module_& module);
 

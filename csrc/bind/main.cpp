@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, module) {
     mvd::bind::bind_raycast(module);
     mvd::bind::bind_resample(module);
     mvd::bind::bind_smooth(module);
+    mvd::bind::bind_soft_rank(module);
     mvd::bind::bind_surface(module);
     mvd::bind::bind_voxelize(module);
 }

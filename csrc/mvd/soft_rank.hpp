@@ -1,0 +1,51 @@
+// Filling a fine grid from coverage: how much of each coarse voxel is occupied says how many of its
+// fine voxels are; which ones, the trilinear interpolation of the coverage and carving at several
+// levels of boldness say. In every coarse voxel the highest keys win, ties by C order.
+#pragma once
+
+#include <cstdint>
+
+#include "mvd/bitgrid.hpp"
+#include "mvd/odm.hpp"
+
+namespace mvd {
+
+using Coverage = std::uint16_t;  // kFullCoverage is 1
+using Score = std::int32_t;      // log-odds in the caller's unit, within 16 bits
+
+constexpr std::int64_t kFullCoverage = 65535;
+constexpr std::int64_t kMaxSoftScale = 16;      // (2 scale)³ kFullCoverage fits 32 bits
+constexpr std::int64_t kTrilinearSteps = 1024;  // what the interpolated coverage is cut into
+
+// What the keys are made of. trilinear: (kTrilinearSteps + 1) scores of an interpolated coverage of
+// step / kTrilinearSteps; levels: (count + 1) scores of a voxel that so many levels keep.
+struct SoftScores {
+    const Score* trilinear;
+    const Score* levels;
+};
+
+// coverage: (B, X, Y, Z); levels: (B, count, 6, N, N) depth maps with N = scale * max(X, Y, Z). A
+// level keeps a voxel that none of its faces sees past, and no map may be less deep than that of
+// the level before. fine: (B, scale X, scale Y, W), overwritten. scale: 1 to kMaxSoftScale.
+void soft_rank(const Coverage* coverage, const Depth* levels, std::int64_t count, SoftScores scores,
+               Word* fine, GridShape low_shape, std::int64_t scale, int threads);
+
+// How many of `voxels` fine voxels a coarse one of that coverage holds, rounded half up.
+inline std::int64_t covered(Coverage coverage, std::int64_t voxels) {
+    return (2 * coverage * voxels + kFullCoverage) / (2 * kFullCoverage);
+}
+
+// Linear interpolation at fine voxel i (0 to scale - 1) of a coarse voxel: between its neighbour
+// before and itself, or itself and the one after; `second` of 2 scale parts weigh the latter.
+struct Between {
+    std::int64_t first;  // -1: the neighbour before; 0: the voxel itself
+    std::uint32_t second;
+};
+
+inline Between between(std::int64_t i, std::int64_t scale) {
+    const std::int64_t from_centre = 2 * i + 1 - scale;  // in 2 scale parts of a coarse voxel
+    if (from_centre < 0) return {-1, static_cast<std::uint32_t>(from_centre + 2 * scale)};
+    return {0, static_cast<std::uint32_t>(from_centre)};
+}
+
+}  // namespace mvd

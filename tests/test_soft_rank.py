@@ -1,0 +1,103 @@
+"""Filling from coverage: against the reference, and by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import THREADS, noise
+
+from mvd_toolkit import _core, ops, reference
+from mvd_toolkit.errors import InputError, UsageError
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint16], int, npt.NDArray[np.uint16]]:
+    """Coverage, a scale, and depth maps at some levels."""
+    scale = draw(st.sampled_from([1, 2, 3, 4, 5, 8]))
+    most = max(1, 40 // scale)
+    shape = tuple(draw(st.integers(1, min(most, draw(st.sampled_from([3, 20]))))) for _ in "xyz")
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    coverage = rng.integers(0, 65536, shape)
+    coverage[rng.random(shape) < 0.3] = 0
+    coverage[rng.random(shape) < 0.3] = 65535
+    n = scale * max(shape)
+    steps = rng.integers(0, n // 2 + 1, (draw(st.integers(0, 3)), 6, n, n))
+    return coverage.astype(np.uint16), scale, np.cumsum(steps, axis=0).clip(0, n).astype(np.uint16)
+
+
+@given(cases(), st.integers(0, 2**32 - 1), st.sampled_from(THREADS))
+def test_equals_reference(case: Any, seed: int, threads: int) -> None:
+    coverage, scale, levels = case
+    rng = np.random.default_rng(seed)
+    trilinear = rng.integers(-40, 40, 1025).astype(np.int32)
+    kept = rng.integers(-40, 40, len(levels) + 1).astype(np.int32)
+    fine = _core.soft_rank(coverage[None], levels[None], trilinear, kept, scale, threads)
+    expected = reference.soft_rank(coverage, scale, levels, trilinear, kept)
+    assert np.array_equal(_core.unpack(fine, coverage.shape[2] * scale)[0], expected)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8, 16])
+def test_each_coarse_voxel_holds_exactly_what_covers_it(scale: int) -> None:
+    fine = noise((3 * scale, 2 * scale, 5 * scale), 0.4) & noise((1, 2 * scale, 1), 0.8)
+    blocks = fine.reshape(3, scale, 2, scale, 5, scale)
+    coverage = blocks.mean(axis=(1, 3, 5))
+    packed = ops.soft_rank(coverage, scale)
+    filled = ops.unpack(packed, 5 * scale).reshape(blocks.shape)
+    assert np.array_equal(filled.sum(axis=(1, 3, 5)), blocks.sum(axis=(1, 3, 5)))
+
+
+def test_fills_towards_the_neighbour_that_is_fuller() -> None:
+    fine = ops.unpack(ops.soft_rank(np.array([[[0.0, 0.25, 1.0]]]), 8), 24)
+    assert np.array_equal(fine, np.broadcast_to(np.arange(24) >= 14, (8, 8, 24)))
+
+
+def test_depth_maps_say_which_voxels_where_the_interpolation_does_not() -> None:
+    odms = np.zeros((4, 6, 8, 8), np.uint16)
+    odms[:, 1] = 6  # z_pos: nothing in front of layer 6
+    fine = ops.unpack(ops.soft_rank(np.array([[[0.25]]]), 8, odms), 8)
+    assert np.array_equal(fine, np.broadcast_to(np.arange(8) >= 6, (8, 8, 8)))
+
+
+def test_a_batch_is_the_single_grid_mapped() -> None:
+    rng = np.random.default_rng(0)
+    coverage = rng.integers(0, 65536, (3, 4, 3, 5)).astype(np.uint16)
+    levels = rng.integers(0, 11, (3, 2, 6, 10, 10)).astype(np.uint16)
+    scores = np.arange(1025, dtype=np.int32), np.arange(3, dtype=np.int32)
+    singles = [_core.soft_rank(coverage[[i]], levels[[i]], *scores, 2)[0] for i in range(3)]
+    for threads in THREADS:
+        batch = _core.soft_rank(coverage, levels, *scores, 2, threads)
+        assert np.array_equal(batch, np.stack(singles))
+
+
+@pytest.mark.parametrize(
+    ("coverage", "odms", "message"),
+    [
+        (np.full((2, 2, 2), 1.5), None, "coverage: expected .* floats between 0 and 1"),
+        (np.full((2, 2, 2), np.nan), None, "coverage: expected .* floats between 0 and 1"),
+        (np.ones((2, 2, 2), np.uint8), None, "coverage: expected .* found uint8"),
+        (np.ones((2, 2)), None, "coverage: .*found float64 of shape"),
+        (np.ones((2, 2, 2)), np.zeros((1, 6, 4, 5), np.uint16), r"odms: expected uint16 of shape"),
+        (np.ones((2, 2, 2)), np.zeros((1, 6, 4, 4), np.int64), r"odms: .*found int64"),
+    ],
+)
+def test_arrays_that_do_not_fit(coverage: Any, odms: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ops.soft_rank(coverage, 2, odms)
+
+
+def test_options_that_make_no_sense() -> None:
+    with pytest.raises(UsageError, match="scale: expected 1 to 16, found 17"):
+        ops.soft_rank(np.ones((1, 1, 1)), 17)
+    with pytest.raises(UsageError, match="trilinear_weight: expected above 0"):
+        ops.soft_rank(np.ones((1, 1, 1)), 2, trilinear_weight=0)
+    ones = np.ones((1, 1, 1, 1), np.uint16)
+    no_maps = np.empty((1, 0, 6, 2, 2), np.uint16)
+    with pytest.raises(_core.CoreError, match="level_scores: expected 1 scores, found 2"):
+        _core.soft_rank(ones, no_maps, np.zeros(1025, np.int32), np.zeros(2, np.int32), 2)
+    with pytest.raises(_core.CoreError, match="within 16 bits"):
+        _core.soft_rank(ones, no_maps, np.full(1025, 1 << 15, np.int32), np.zeros(1, np.int32), 2)
