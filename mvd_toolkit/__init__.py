@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mvd_toolkit.io.format import Format
     from mvd_toolkit.ops import (
         carve,
+        coverage,
         dilate,
         extract_odms,
         hull,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         pool,
         project_odms,
         smooth_odms,
+        soft_rank,
         upsample_nearest,
     )
     from mvd_toolkit.specs import BackboneSpec, PredictorSpec
@@ -60,6 +62,7 @@ _HOME = {
     "UsageError": "errors",
     "VoxelGrid": "grid",
     "carve": "ops",
+    "coverage": "ops",
     "dilate": "ops",
     "extract_odms": "ops",
     "hookimpl": "hookspecs",
@@ -73,6 +76,7 @@ _HOME = {
     "save": "io",
     "score": "evaluate",
     "smooth_odms": "ops",
+    "soft_rank": "ops",
     "upsample_nearest": "ops",
 }
 """The module each public name lives in."""
@@ -91,6 +95,7 @@ __all__ = [
     "UsageError",
     "VoxelGrid",
     "carve",
+    "coverage",
     "dilate",
     "extract_odms",
     "hookimpl",
@@ -104,6 +109,7 @@ __all__ = [
     "save",
     "score",
     "smooth_odms",
+    "soft_rank",
     "upsample_nearest",
 ]
 

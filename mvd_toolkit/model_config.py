@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mvd_toolkit import __version__
-from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.specs import Role
 
@@ -72,9 +72,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.scale not in (2, 4, 8):
             raise InputError(f"scale: expected 2, 4 or 8, found {self.scale!r}")
-        if not self.rules or not set(self.rules) <= set(LOW_RULES):
+        if not self.rules or not set(self.rules) <= set(INPUT_RULES):
             raise InputError(
-                f"rules: expected some of {', '.join(LOW_RULES)}, found {list(self.rules)!r}"
+                f"rules: expected some of {', '.join(INPUT_RULES)}, found {list(self.rules)!r}"
             )
 
     def section(self, role: Role) -> Mapping[str, Any]:

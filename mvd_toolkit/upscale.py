@@ -3,6 +3,9 @@
 The stage's whole story, in order (DESIGN §3): fill the grid, guess how it was made, ask the two
 predictors for six fine silhouettes and depths, turn them into ODMs, smooth those, carve them out
 of the nearest-upsampled grid, pool to the size asked for. No step builds a dense fine grid.
+
+A grid of fractions (rule *soft*) is not carved: each of its coarse voxels gets the number of fine
+ones that it says, those that the depths make likeliest.
 """
 
 from __future__ import annotations
@@ -10,15 +13,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import ops
-from mvd_toolkit.conventions import FACE_COUNT
+from mvd_toolkit.conventions import FACE_COUNT, SOFT_RULE
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE_LIMIT = 1024
 """Longest edge of a result when no size is asked for."""
+
+SOFT_LEVELS = 8
+"""Quantiles of depth that rank the fine voxels under the rule *soft*."""
 
 MAX_LOW_EDGE = 256
 """Longest edge of a grid that is upscaled; eight times it is the largest grid of the core."""
@@ -104,7 +110,8 @@ class Upscaler:
             grid: (X, Y, Z) coarse grid, longest edge at most 256.
             to: longest edge of the result; it must divide ``scale * max(X, Y, Z)``. By default
                 the model's own, or the largest that 1024 allows.
-            low_rule: how the grid was made: any, half, centre, or auto to guess it.
+            low_rule: how the grid was made: any, half, centre, soft (its coverage is to be used),
+                or auto: soft where the grid has coverage, else a guess.
             fill: "hull" fills what no face can see into; "none" takes the grid as it is.
             threads: for the core and the networks; 0 means all cores.
 
@@ -149,15 +156,21 @@ class Upscaler:
         if fill not in ("hull", "none"):
             raise UsageError(f"fill: expected hull or none, found {fill!r}")
         clock = _Clock(progress)
+        soft = low_rule == SOFT_RULE or (low_rule == "auto" and grid.coverage is not None)
         with clock("fill", 0.0):
+            if soft:
+                grid = _covered(grid)
             low = ops.hull(grid, threads=threads) if fill == "hull" else grid
         with clock("low_rule", 0.01):
-            rule = self._rule(low, low_rule)
+            rule = self._rule(low, SOFT_RULE if soft else low_rule)
         if low.count() == 0:
             fine = _empty(grid, self.scale)
             notes: tuple[str, ...] = ("the grid is empty, and so is the result",)
         else:
-            fine = self._upscale(low, rule.rule, threads, clock)
+            if soft:
+                fine = self._upscale_soft(grid, low, threads, clock)
+            else:
+                fine = self._upscale(low, rule.rule, threads, clock)
             notes = () if fine.count() else ("nothing is left of the shape: it is too small",)
         with clock("pool", 0.95):
             factor = self.scale * edge // target if edge else 1
@@ -177,19 +190,21 @@ class Upscaler:
 
         edge = max(grid.shape)
         fine_edge = self.scale * edge
-        low = torch.from_numpy(_cube(grid))[None].to(self.device)
+        low = torch.from_numpy(_cube(grid.dense()))[None].to(self.device)
         with torch.inference_mode(), _torch_threads(threads):
             silhouette = _face_maps(self.model.silhouette(low, low_rule), fine_edge)
             depth = _face_maps(self.model.depth(low, low_rule), fine_edge)
         return compose_odms(silhouette, depth, self.model.config.fusion.silhouette_threshold)
 
     def _rule(self, low: VoxelGrid, asked: str) -> RuleGuess:
-        known = tuple(self.model.config.rules)
+        if asked == SOFT_RULE:
+            return RuleGuess(asked, confidence=1.0, guessed=False)
+        known = tuple(rule for rule in self.model.config.rules if rule != SOFT_RULE)
         if asked == "auto":
             return guess_low_rule(low, known)
         if asked not in known:
             raise UsageError(
-                f"low rule: expected auto or one of this model's rules ({', '.join(known)}), "
+                f"low rule: expected auto, soft or one of this model's rules ({', '.join(known)}), "
                 f"found {asked!r}"
             )
         return RuleGuess(asked, confidence=1.0, guessed=False)
@@ -206,6 +221,38 @@ class Upscaler:
             return ops.carve(
                 base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
             )
+
+    def _upscale_soft(
+        self, grid: VoxelGrid, low: VoxelGrid, threads: int, clock: _Clock
+    ) -> VoxelGrid:
+        """Fill by coverage; what ``low`` has filled besides ``grid`` is full."""
+        assert grid.coverage is not None
+        filled = low.dense() & ~grid.dense()
+        coverage = np.where(filled, np.float32(1), grid.coverage)
+        with clock("networks", 0.02):
+            levels = self._levels(low, coverage, threads)
+        with clock("carve", 0.85):
+            packed = ops.soft_rank(coverage, self.scale, levels, threads=threads)
+            x, y, z = (self.scale * n for n in low.shape)
+            return low.with_occupancy(packed, (x, y, z), self.scale)
+
+    def _levels(
+        self, low: VoxelGrid, coverage: npt.NDArray[np.float32], threads: int
+    ) -> npt.NDArray[np.uint16] | None:
+        """(L, 6, s*N, s*N) depths, bolder and bolder; None where the model tells one depth only."""
+        import torch
+
+        from mvd_toolkit.predictors import DepthPredictor
+
+        depth = self.model.depth
+        if not isinstance(depth, DepthPredictor):
+            return None
+        knows = SOFT_RULE in self.model.config.rules
+        grids = torch.from_numpy(_cube(low.dense()))[None].to(self.device)
+        shares = torch.from_numpy(_cube(coverage))[None].to(self.device) if knows else None
+        with torch.inference_mode(), _torch_threads(threads):
+            maps = depth.levels(grids, SOFT_RULE if knows else "any", shares, SOFT_LEVELS)
+        return maps[0].round().to(torch.int32).cpu().numpy().astype(np.uint16)
 
 
 def result_sizes(edge: int, scale: int) -> list[int]:
@@ -292,10 +339,24 @@ class _Clock:
             self._progress("done", 1.0)
 
 
-def _cube(grid: VoxelGrid) -> npt.NDArray[np.bool_]:
-    """(N, N, N) bool: the grid padded with empty voxels at the far ends to its longest edge."""
-    edge = max(grid.shape)
-    return np.pad(grid.dense(), [(0, edge - n) for n in grid.shape])
+def _covered(grid: VoxelGrid) -> VoxelGrid:
+    """The same grid, occupied wherever anything is covered.
+
+    Raises:
+        UsageError: it has no coverage.
+    """
+    if grid.coverage is None:
+        raise UsageError(
+            "low rule soft: expected a grid of fractions (a float or byte array), found one of bits"
+        )
+    bits = VoxelGrid.from_dense(grid.coverage > 0)
+    return replace(grid, packed=bits.packed)
+
+
+def _cube(dense: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(N, N, N): padded with zeros at the far ends to its longest edge."""
+    edge = max(dense.shape)
+    return np.pad(dense, [(0, edge - n) for n in dense.shape])
 
 
 def _face_maps(maps: torch.Tensor, edge: int) -> npt.NDArray[np.float32]:

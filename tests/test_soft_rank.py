@@ -13,6 +13,7 @@ from strategies import THREADS, noise
 
 from mvd_toolkit import _core, ops, reference
 from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.grid import VoxelGrid
 
 
 @st.composite
@@ -101,3 +102,16 @@ def test_options_that_make_no_sense() -> None:
         _core.soft_rank(ones, no_maps, np.zeros(1025, np.int32), np.zeros(2, np.int32), 2)
     with pytest.raises(_core.CoreError, match="within 16 bits"):
         _core.soft_rank(ones, no_maps, np.full(1025, 1 << 15, np.int32), np.zeros(1, np.int32), 2)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 8])
+def test_coverage_counts_the_voxels_of_each_block(factor: int) -> None:
+    dense = noise((17, 9, 70), 0.4)
+    coarse = ops.coverage(VoxelGrid.from_dense(dense, (1.0, 2.0, 3.0), 0.5), factor)
+    padded = np.pad(dense, [(0, -n % factor) for n in dense.shape])
+    x, y, z = (n // factor for n in padded.shape)
+    shares = padded.reshape(x, factor, y, factor, z, factor).mean(axis=(1, 3, 5))
+    assert coarse.coverage is not None
+    np.testing.assert_array_equal(coarse.coverage, shares.astype(np.float32))
+    assert np.array_equal(coarse.dense(), shares > 0)
+    assert coarse.spacing == (0.5 * factor,) * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -249,3 +250,49 @@ def test_depth_that_is_no_number() -> None:
     sure[2, 1, 1] = 1
     with pytest.raises(InputError, match="the depth predictor gave NaN"):
         compose_odms(sure, depth, 0.5)
+
+
+def tiny_depth(**options: Any) -> Upscaler:
+    """An `Upscaler` with a real depth predictor, untrained."""
+    from mvd_toolkit.predictors import DepthPredictor, ViewConfig
+
+    torch.manual_seed(0)
+    up = upscaler(rules=options.pop("rules", ("any", "soft")))
+    up.model.depth = DepthPredictor(ViewConfig(options={"width": 4, "blocks": 1})).eval()
+    return up
+
+
+@pytest.mark.parametrize("rules", [("any",), ("any", "soft")])
+def test_fractions_are_kept_to_the_voxel(rules: tuple[str, ...]) -> None:
+    high = ops.hull(random_grid((64, 48, 64)))
+    low = ops.coverage(high, SCALE)
+    result = tiny_depth(rules=rules).detailed(low)
+    assert result.low_rule.rule == "soft"
+    assert result.grid.shape == high.shape
+    again = ops.coverage(result.grid, SCALE)
+    np.testing.assert_array_equal(again.coverage, low.coverage)
+
+
+def test_fractions_need_no_depths_at_several_levels() -> None:
+    low = ops.coverage(ball(64, 27.3), SCALE)
+    assert low.coverage is not None
+    expected = ops.soft_rank(low.coverage, SCALE)
+    assert np.array_equal(upscaler()(low).packed, expected)
+
+
+def test_a_hollow_of_fractions_is_full() -> None:
+    shell = np.full((5, 5, 5), 0.5, np.float32)
+    shell[1:-1, 1:-1, 1:-1] = 0
+    low = replace(mvd.VoxelGrid.from_dense(shell > 0), coverage=shell)
+    assert upscaler()(low).dense()[8:-8, 8:-8, 8:-8].all()
+    assert not upscaler()(low, fill="none").dense()[8:-8, 8:-8, 8:-8].any()
+
+
+def test_rule_soft_needs_fractions() -> None:
+    with pytest.raises(UsageError, match="expected a grid of fractions"):
+        upscaler()(ball(8, 3.0), low_rule="soft")
+
+
+def test_fractions_can_be_ignored() -> None:
+    low = ops.coverage(ball(64, 27.3), SCALE)
+    assert upscaler()(low, low_rule="any") == ops.upsample_nearest(ops.hull(low), SCALE)

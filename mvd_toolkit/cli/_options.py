@@ -10,7 +10,7 @@ import typer
 from mvd_toolkit.cli._output import Output
 from mvd_toolkit.sidecar import OnExists as OnExists
 
-LowRule = Literal["auto", "any", "half", "centre"]
+LowRule = Literal["auto", "any", "half", "centre", "soft"]
 Fill = Literal["hull", "none"]
 
 

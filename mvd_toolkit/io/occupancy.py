@@ -3,15 +3,18 @@
 ``bool`` and whole numbers 0 and 1 (or 0 and 255, a mask) say it outright; floats lie in [0, 1] and
 mean occupied from 0.5 up. Arrays are read and written in pieces of bounded size: memory is that of
 the packed grid, whatever the type of the numbers or the compression around them.
+
+A coarse array may hold fractions: floats, or bytes of which 255 is full. It is read whole, and the
+grid keeps them as its coverage.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +29,9 @@ THRESHOLD = 0.5
 
 MAX_DEFLATE_RATIO = 1040
 """No deflated data unpacks to more than 1032 times its size, a few bytes apart."""
+
+MAX_COVERAGE_VOXELS = 1 << 24
+"""Fractions of a grid of more voxels (256³) are not kept: it is no coarse one."""
 
 _PIECE_BYTES = 1 << 24
 
@@ -86,6 +92,8 @@ def read_occupancy(
 ) -> VoxelGrid:
     """Read and pack the (X, Y, Z) array that a stream is at; voxels of edge 1 at the origin.
 
+    Fractions in a coarse array become the grid's coverage.
+
     Args:
         path: the file, for messages about limits.
         where: what the array is called in other messages.
@@ -97,6 +105,16 @@ def read_occupancy(
         InputError: truncated, over a limit, not three axes, or no occupancy.
     """
     x, y, z = check_layout(path, where, layout, limits)
+    if x * y * z <= MAX_COVERAGE_VOXELS and _may_hold_fractions(layout.dtype):
+        values = _read_values(where, stream, layout.dtype, x * y * z)
+        occupied, coverage = _fractions(where, values)
+        order: Literal["C", "F"] = "F" if layout.fortran_order else "C"
+        grid = VoxelGrid.from_dense(occupied.reshape((x, y, z), order=order))
+        if coverage is None:
+            return grid
+        return replace(
+            grid, coverage=np.ascontiguousarray(coverage.reshape((x, y, z), order=order))
+        )
     packed = np.zeros((x, y, words_per_line(z)), np.uint64)
     fill = _fill_from_fortran if layout.fortran_order else _fill_from_c
     fill(where, stream, layout, packed)
@@ -129,7 +147,7 @@ def placed(grid: VoxelGrid, path: Path, origin: Vector, spacing: Vector) -> Voxe
         InputError: the numbers are not finite, or a spacing is not positive.
     """
     try:
-        return VoxelGrid(grid.packed, grid.shape, origin, spacing)
+        return replace(grid, origin=origin, spacing=spacing)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -154,7 +172,7 @@ def _pieces(lines: int, z: int, itemsize: int) -> Iterator[tuple[int, int, int, 
         for line in range(0, lines, step):
             yield line, min(step, lines - line), 0, z
         return
-    depth = _PIECE_BYTES // itemsize // WORD_BITS * WORD_BITS
+    depth = max(1, _PIECE_BYTES // itemsize // WORD_BITS) * WORD_BITS
     for line in range(lines):
         for begin in range(0, z, depth):
             yield line, 1, begin, min(depth, z - begin)
@@ -181,12 +199,38 @@ def _fill_from_fortran(
 def _read_piece(
     where: str, stream: Stream, dtype: np.dtype[Any], count: int
 ) -> npt.NDArray[np.bool_]:
+    return _occupied(where, _read_values(where, stream, dtype, count))
+
+
+def _read_values(where: str, stream: Stream, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
     data = stream.read(count * dtype.itemsize)
     if len(data) != count * dtype.itemsize:
         raise InputError(
             f"{where}: expected {count * dtype.itemsize} more bytes of data, found {len(data)}"
         )
-    return _occupied(where, np.frombuffer(data, dtype))
+    return np.frombuffer(data, dtype)
+
+
+def _may_hold_fractions(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" or dtype == np.uint8
+
+
+def _fractions(
+    where: str, values: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32] | None]:
+    """Where values mean occupied, and the fractions they are where some are no whole ones.
+
+    Bytes are fractions of 255 where one is above the half; else they are labels, or 0 and 1 with an
+    odd one out, and an error as before.
+    """
+    if values.dtype == np.uint8:
+        whole = (values <= 1) | (values == 255)
+        if whole.all() or values.max() <= 127:
+            return _occupied(where, values), None
+        values = values / np.float32(255)
+    occupied = _occupied(where, values)
+    partial = (values > 0) & (values < 1)
+    return occupied, values.astype(np.float32) if partial.any() else None
 
 
 def _occupied(where: str, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

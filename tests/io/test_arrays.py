@@ -44,13 +44,20 @@ def header_only(descr: str, shape: tuple[int, ...]) -> bytes:
     return file.getvalue()
 
 
-@given(occupancy, dtypes, st.booleans(), st.sampled_from([256, 4096, 1 << 24]))
+@given(
+    occupancy,
+    dtypes,
+    st.booleans(),
+    st.sampled_from([256, 4096, 1 << 24]),
+    st.sampled_from([0, 1 << 24]),
+)
 def test_any_type_order_and_piece_size(
     tmp_path_factory: pytest.TempPathFactory,
     dense: np.ndarray,
     dtype: str,
     fortran: bool,
     piece: int,
+    coarse: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("arrays")
     array = np.asarray(dense.astype(dtype), order="F" if fortran else "C")
@@ -58,6 +65,7 @@ def test_any_type_order_and_piece_size(
     (folder / "a.npz").write_bytes(npz_bytes(voxels=array, name=np.arange(4)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "_PIECE_BYTES", piece)
+        patch.setattr(pieces, "MAX_COVERAGE_VOXELS", coarse)
         for name in ("a.npy", "a.npz"):
             assert io.load(folder / name) == VoxelGrid.from_dense(dense)
 
@@ -100,6 +108,30 @@ def test_float_threshold(write_bytes: WriteBytes) -> None:
     assert io.load(write_bytes("a.npy", npy_bytes(values))).dense().tolist() == [
         [[False, False, True, True]]
     ]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_fractions_become_coverage(write_bytes: WriteBytes, dtype: type, order: str) -> None:
+    values = np.asarray(np.linspace(0, 1, 2 * 3 * 5).reshape(2, 3, 5), dtype, order=order)
+    grid = io.load(write_bytes("a.npy", npy_bytes(values)))
+    assert grid.coverage is not None
+    assert grid.coverage.dtype == np.float32
+    assert np.array_equal(grid.coverage, values.astype(np.float32))
+    assert np.array_equal(grid.dense(), values >= 0.5)
+
+
+def test_bytes_between_0_and_255_are_fractions(write_bytes: WriteBytes) -> None:
+    values = np.array([0, 51, 204, 255], np.uint8).reshape(1, 2, 2)
+    grid = io.load(write_bytes("a.npy", npy_bytes(values)))
+    assert grid.coverage is not None
+    np.testing.assert_allclose(grid.coverage.ravel(), [0, 0.2, 0.8, 1], rtol=1e-6)
+    assert grid.dense().ravel().tolist() == [False, False, True, True]
+
+
+def test_whole_fractions_are_no_coverage(write_bytes: WriteBytes) -> None:
+    grid = io.load(write_bytes("a.npy", npy_bytes(np.array([[[0.0, 1.0]]]))))
+    assert grid.coverage is None
 
 
 def test_mask_of_255(write_bytes: WriteBytes) -> None:
