@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit.errors import InputError, UnavailableError
+from mvd_toolkit.io import meshio_checks
 from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.mesh import Mesh, polygon_mesh
@@ -181,55 +182,13 @@ def _polygons(path: Path, blocks: list[Any]) -> list[npt.NDArray[np.int64]]:
     return rings
 
 
-def _anything(data: bytes) -> None:
-    """Nothing is to be refused beforehand."""
-
-
-def _check_vtk(data: bytes) -> int:
-    dataset = re.search(rb"^DATASET[ \t]+(\S+)", data, re.MULTILINE | re.IGNORECASE)
-    found = dataset[1].upper() if dataset else b"none"
-    if found != b"UNSTRUCTURED_GRID":
-        raise ValueError(f"expected DATASET UNSTRUCTURED_GRID, found {found.decode('latin-1')}")
-    types = re.search(rb"^CELL_TYPES[ \t]+([0-9]{1,18})\s", data, re.MULTILINE | re.IGNORECASE)
-    if types is None:
-        raise ValueError("expected CELL_TYPES and their number, found none")
-    return int(types[1])
-
-
-def _check_vtu(data: bytes) -> None:
-    if re.search(rb"<!(DOCTYPE|ENTITY)", data):
-        raise ValueError("expected XML without a document type, found <!DOCTYPE or <!ENTITY")
-
-
-def _check_abaqus(data: bytes) -> None:
-    keyword = re.compile(rb"(?:\A|[\r\n])\s*\*?\s*([A-Za-z]+)\s*(?=,|[\r\n]|\Z)")
-    keywords = [word.upper() for word in keyword.findall(data)]
-    if b"INCLUDE" in keywords:
-        raise ValueError("expected the whole mesh in one file, found *INCLUDE")
-    if keywords.count(b"NODE") > 1:
-        raise ValueError(
-            f"expected one part, with one *NODE, found {keywords.count(b'NODE')} of them"
-        )
-
-
-def _check_nastran(data: bytes) -> None:
-    begin = re.search(rb"^[ \t]*BEGIN BULK", data, re.MULTILINE)
-    if begin is None or re.search(rb"^ENDDATA", data[begin.end() :], re.MULTILINE) is None:
-        raise ValueError("expected BEGIN BULK and ENDDATA after it, found the end of the file")
-
-
-def _check_su2(data: bytes) -> int:
-    counts = re.findall(rb"^\s*(?:NELEM|MARKER_ELEMS)\s*=\s*([0-9]{1,18})\b", data, re.MULTILINE)
-    return sum(map(int, counts))
-
-
 def _format(
     name: str,
     suffixes: tuple[str, ...],
     module: str,
     mark: bytes,
     shown: str,
-    check: Callable[[bytes], int | None] = _anything,
+    check: Callable[[bytes], int | None] = meshio_checks.anything,
 ) -> Format:
     kind = _Kind(module, re.compile(mark, re.MULTILINE | re.IGNORECASE), shown, check)
     return Format(
@@ -243,18 +202,25 @@ def _format(
 
 
 FORMATS: Final = (
-    _format("vtk", (".vtk",), "vtk", rb"\A# vtk DataFile", "'# vtk DataFile'", _check_vtk),
-    _format("vtu", (".vtu",), "vtu", rb"<VTKFile\s", "'<VTKFile'", _check_vtu),
-    _format("gmsh", (".msh",), "gmsh", rb"^\$MeshFormat", "'$MeshFormat'"),
-    _format("medit", (".mesh",), "medit", rb"^\s*MeshVersionFormatted", "'MeshVersionFormatted'"),
-    _format("abaqus", (".inp",), "abaqus", rb"^\*NODE\s*[,\r\n]", "'*NODE'", _check_abaqus),
+    _format("vtk", (".vtk",), "vtk", rb"\A# vtk DataFile", "'# vtk DataFile'", meshio_checks.vtk),
+    _format("vtu", (".vtu",), "vtu", rb"<VTKFile\s", "'<VTKFile'", meshio_checks.vtu),
+    _format("gmsh", (".msh",), "gmsh", rb"^\$MeshFormat", "'$MeshFormat'", meshio_checks.gmsh),
+    _format(
+        "medit",
+        (".mesh",),
+        "medit",
+        rb"^\s*MeshVersionFormatted",
+        "'MeshVersionFormatted'",
+        meshio_checks.numbers,
+    ),
+    _format("abaqus", (".inp",), "abaqus", rb"^\*NODE\s*[,\r\n]", "'*NODE'", meshio_checks.abaqus),
     _format(
         "nastran",
         (".bdf", ".nas", ".fem"),
         "nastran",
         rb"^[ \t]*BEGIN BULK",
         "'BEGIN BULK'",
-        _check_nastran,
+        meshio_checks.nastran,
     ),
-    _format("su2", (".su2",), "su2", rb"^\s*NDIME\s*=", "'NDIME='", _check_su2),
+    _format("su2", (".su2",), "su2", rb"^\s*NDIME\s*=", "'NDIME='", meshio_checks.su2),
 )

@@ -29,13 +29,16 @@ from mvd_toolkit.errors import InputError
 from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.mesh import Instance, Mesh, assemble
-from mvd_toolkit.io.occupancy import check_deflated
 
 MILLIMETRES: Final = {
     **{"micron": 0.001, "millimeter": 1.0, "centimeter": 10.0},
     **{"inch": 25.4, "foot": 304.8, "meter": 1000.0},
 }
 """How long each unit of a 3MF file is."""
+
+FREE_BYTES: Final = 1 << 24
+MAX_RATIO: Final = 100
+"""XML may unpack to `FREE_BYTES` and this many times its packed size; numbers do to 20 times."""
 
 _MODEL = "3D/3dmodel.model"
 _RELATIONS = "_rels/.rels"
@@ -217,7 +220,11 @@ class _Package:
     def _parse(self, name: str, start: Callable[[str, dict[str, str]], None]) -> None:
         info = self._archive.getinfo(name)
         packed = min(info.compress_size, self._path.stat().st_size)
-        check_deflated(f"{self._path}: {name}", packed, info.file_size)
+        if info.file_size > FREE_BYTES + MAX_RATIO * packed:
+            raise InputError(
+                f"{self._path}: {name}: expected XML that {packed} packed bytes can hold, found "
+                f"{info.file_size} bytes"
+            )
         parser = expat.ParserCreate()
         parser.StartElementHandler = start
         parser.StartDoctypeDeclHandler = self._refuse
