@@ -103,7 +103,11 @@ def mesh_files(settings: Settings) -> Iterator[Row]:
     trimesh = peer("trimesh")
     export = peer("trimesh.exchange.export")
     mesh = _many_faces()
-    theirs = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+
+    def theirs_write(path: Path) -> None:
+        # A new one each time: it remembers normals, which STL files hold, and ours counts them.
+        export.export_mesh(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), path)
+
     with tempfile.TemporaryDirectory() as folder:
         for suffix in ("stl", "ply"):
             path = Path(folder) / f"mesh.{suffix}"
@@ -116,7 +120,7 @@ def mesh_files(settings: Settings) -> Iterator[Row]:
                 settings,
                 f"{suffix}, write",
                 lambda path: io.save_mesh(mesh, path, overwrite=True),
-                lambda path: export.export_mesh(theirs, path),
+                theirs_write,
                 path,
             )
 
