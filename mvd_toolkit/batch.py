@@ -17,7 +17,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, Literal, TypeVar
 
-from mvd_toolkit.errors import BatchError, InputError, MVDError, OutputExistsError, UsageError
+from mvd_toolkit.errors import (
+    BatchError,
+    BugError,
+    InputError,
+    MVDError,
+    OutputExistsError,
+    UsageError,
+)
 
 T = TypeVar("T")
 
@@ -141,13 +148,14 @@ class Made:
 
     Attributes:
         output: the file.
-        status: "made", or "skipped" when it was finished already or was to be left alone.
-        facts: what a report shows, JSON-able; empty when skipped.
+        status: "made"; "skipped" when it was finished already; "kept" when something else is
+            there and was to be left alone.
+        facts: what a report shows, JSON-able; empty unless made.
         notes: what the user should know, a sentence each.
     """
 
     output: Path
-    status: Literal["made", "skipped"]
+    status: Literal["made", "skipped", "kept"]
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -167,6 +175,14 @@ class Outcome(Generic[T]):
     result: T | None
     error: MVDError | None
     seconds: float
+
+
+class Unready(Exception):
+    """Raised by a function that no item can be made without what ``error`` says is missing."""
+
+    def __init__(self, error: MVDError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Interrupted(MVDError):
@@ -191,12 +207,14 @@ def run(
 
     Args:
         items: what to work on, in this order.
-        function: makes the result of one item; raises an `MVDError` when it cannot.
+        function: makes the result of one item; raises an `MVDError` when it cannot. Any other
+            exception is a bug, and the item's failure all the same: a `BugError`.
         on_outcome: called after each item.
         on_signal: called when the first signal arrives.
 
     Raises:
         Interrupted: a signal came; the items before it are done.
+        MVDError: the error of an `Unready`, which ends the run.
     """
     outcomes: list[Outcome[T]] = []
     with _signals_wait(on_signal) as stop:
@@ -237,10 +255,18 @@ def _attempt(item: Source, function: Callable[[Source], T]) -> Outcome[T]:
         result = function(item)
     except MVDError as caught:
         error = caught
+    except Unready as caught:
+        raise caught.error from caught.error.__cause__
     except OSError as caught:
         error = InputError(f"{caught.filename or item.path}: {caught.strerror or caught}")
     except MemoryError:
         error = InputError(f"{item.path}: this machine has too little memory for it")
+    except Exception as caught:  # the rest of the batch is not to suffer from it
+        error = BugError(
+            f"{item.path}: this is a bug in mvd_toolkit: {type(caught).__name__}: {caught}; "
+            "please report it with what --debug prints"
+        )
+        error.__cause__ = caught
     return Outcome(item, result, error, time.perf_counter() - start)
 
 

@@ -68,7 +68,8 @@ class ConvertFile:
         input_hash = sidecar.file_hash(source.path)
         recipe = self._recipe(form)
         if not sidecar.should_make(output, recipe, input_hash, self.on_exists):
-            return Made(output, "skipped")
+            finished = sidecar.is_finished(output, recipe, input_hash)
+            return Made(output, "skipped" if finished else "kept")
         with sidecar.making(output, recipe, input_hash) as facts:
             start = time.perf_counter()
             tell("read", 0.0)
@@ -169,9 +170,7 @@ class ConvertFile:
     def _format(self, source: Path) -> io.Format:
         named = self.destination.file
         if self.format is None and named is None:
-            raise UsageError(
-                "--format: expected the name of one when -o is no file: see `mvd formats`"
-            )
+            raise UsageError("format: expected the name of one, as the destination is no file")
         return io.output_format(named or source, self.format, ("grid", "mesh"))
 
     def _recipe(self, form: io.Format) -> Recipe:

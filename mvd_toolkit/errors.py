@@ -1,6 +1,7 @@
 """The exceptions of mvd_toolkit.
 
     MVDError
+    ├── BugError            exit 1   an item of a batch met an error that nobody foresaw
     ├── UsageError          exit 2   an option or argument makes no sense
     ├── InputError          exit 3   a file or array is unreadable, malformed or over a limit
     ├── BatchError          exit 4   some items of a batch failed
@@ -19,6 +20,10 @@ class MVDError(Exception):
     """Anything mvd_toolkit reports on purpose; every other exception is a bug."""
 
     exit_code = 1
+
+
+class BugError(MVDError):
+    """An item of a batch met an error that nobody foresaw; ``__cause__`` is that error."""
 
 
 class UsageError(MVDError, ValueError):
@@ -55,3 +60,7 @@ class ThresholdError(MVDError):
     """A score is below the one asked for."""
 
     exit_code = 7
+
+
+class FormatWarning(UserWarning):
+    """Something in a file was left out, or could not be written; `mvd` says it as a note."""

@@ -17,8 +17,6 @@ before anything is allocated; no pickle is read.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -28,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from mvd_toolkit import plugins
@@ -36,17 +34,19 @@ from mvd_toolkit.card import model_card
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
 from mvd_toolkit.model_config import SCHEMA, Fusion, ModelConfig
+from mvd_toolkit.model_directory import (
+    CONFIG,
+    ROLES,
+    find_model,
+    folder_contents,
+    model_hash,
+    naming,
+    read_config,
+    read_json,
+)
 from mvd_toolkit.specs import Role
 
-ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
-PACKAGED: Final = Path(__file__).parent / "weights"
-"""The models that come with the package, a directory each."""
-
-DEFAULT_NAME: Final = "default"
-MAX_TEXT_BYTES: Final = 2**20
-"""Largest config.json or README.md that is read."""
-
-_CONFIG, _CARD = "config.json", "README.md"
+_CARD: Final = "README.md"
 
 Predictor = Callable[[torch.Tensor, str], torch.Tensor]
 """(B, N, N, N) bool low grids and the rule they were made by, to (B, 6, sN, sN) float32."""
@@ -110,8 +110,7 @@ class Model:
             InputError: a file is missing or malformed, or does not fit the config.
         """
         directory = find_model(model)
-        with _where(directory / _CONFIG):
-            config = ModelConfig.from_dict(_read_json(directory / _CONFIG))
+        config = read_config(directory)
         built = {role: _load_predictor(directory, role, config) for role in ROLES}
         return cls(config, built["silhouette"], built["depth"])
 
@@ -136,7 +135,7 @@ class Model:
                 _save_predictor(self._predictor(role), temporary, role)
             _write(temporary / _CARD, self.card().encode())
             config = json.dumps(self.config.to_dict(), indent=2) + "\n"
-            _write(temporary / _CONFIG, config.encode())
+            _write(temporary / CONFIG, config.encode())
             _swap(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -156,18 +155,7 @@ class Model:
 
         The same before saving and after loading; the card and versions do not count.
         """
-        digest = hashlib.sha256()
-        deciding = self.config.to_dict()
-        for key in ("about", "version"):
-            deciding.pop(key)
-        for role in ROLES:
-            deciding[role] = {k: v for k, v in deciding[role].items() if k != "plugin_version"}
-        digest.update(json.dumps(deciding, sort_keys=True).encode())
-        for role in ROLES:
-            for name, content in _contents(self._predictor(role)):
-                digest.update(f"{role}/{name}\n".encode())
-                digest.update(content)
-        return digest.hexdigest()
+        return model_hash(self.config, {role: _contents(self._predictor(role)) for role in ROLES})
 
     def card(self) -> str:
         """README.md of the model directory, in Markdown."""
@@ -200,39 +188,6 @@ class ExternalPredictor:
         return {"kind": "plugin", "role": self._spec.role, "predictor": self.name}
 
 
-def packaged_models() -> list[str]:
-    """Names of the models that come with the package."""
-    if not PACKAGED.is_dir():
-        return []
-    return sorted(path.parent.name for path in PACKAGED.glob(f"*/{_CONFIG}"))
-
-
-def find_model(model: str | Path | None) -> Path:
-    """The directory of a model: see `Model.load`.
-
-    Raises:
-        UnavailableError: there is none.
-    """
-    if model is None:
-        if (PACKAGED / DEFAULT_NAME / _CONFIG).is_file():
-            return PACKAGED / DEFAULT_NAME
-        raise UnavailableError(
-            f"the default model is not there: expected {PACKAGED / DEFAULT_NAME}; "
-            "name one with -m, or train one with `mvd train`"
-        )
-    text = str(model)
-    bare = isinstance(model, str) and os.sep not in text and "/" not in text and text[:1] != "."
-    if bare and text in packaged_models():
-        return PACKAGED / text
-    directory = Path(model)
-    if directory.is_dir():
-        return directory
-    raise UnavailableError(
-        f"no model {text!r}: expected a model directory"
-        + (f" or one of {', '.join(packaged_models()) or 'no packaged models'}" if bare else "")
-    )
-
-
 # Building and reading predictors
 
 
@@ -246,7 +201,7 @@ def _describe(predictor: Any) -> dict[str, Any]:
 
 def _load_predictor(directory: Path, role: Role, config: ModelConfig) -> Predictor:
     section = dict(config.section(role))
-    with _where(directory / _CONFIG):
+    with naming(directory / CONFIG):
         needs = _plugin_of(section, role)
     if section.get("kind") == "plugin":
         try:
@@ -256,7 +211,7 @@ def _load_predictor(directory: Path, role: Role, config: ModelConfig) -> Predict
     path = directory / f"{role}.safetensors"
     with torch.device("meta"):
         expected = _build(role, section, directory, config.scale).state_dict()
-    with _where(path):
+    with naming(path):
         _check_shapes(path, expected, needs)
         state = {
             name: tensor.float() if tensor.is_floating_point() else tensor
@@ -292,13 +247,13 @@ def _build(role: Role, section: dict[str, Any], directory: Path, scale: int) -> 
     values = {k: v for k, v in section.items() if k not in ("plugin", "plugin_version")}
     if values.get("role", role) != role or values.get("scale", scale) != scale:
         raise InputError(
-            f"{directory / _CONFIG}: {role}: expected role {role!r} and scale {scale}, "
+            f"{directory / CONFIG}: {role}: expected role {role!r} and scale {scale}, "
             f"found {values.get('role')!r} and {values.get('scale')!r}"
         )
     try:
         return cast(torch.nn.Module, predictor_class(kind, role).from_config(values))
     except (InputError, UsageError, TypeError, ValueError) as error:
-        raise InputError(f"{directory / _CONFIG}: {role}: {error}") from error
+        raise InputError(f"{directory / CONFIG}: {role}: {error}") from error
 
 
 def predictor_class(kind: Any, role: Role) -> Any:
@@ -359,8 +314,7 @@ def _half(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 def _contents(predictor: Predictor) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of all that a predictor is made of, in a fixed order."""
     if isinstance(predictor, ExternalPredictor):
-        for path in sorted(p for p in predictor.directory.rglob("*") if p.is_file()):
-            yield path.relative_to(predictor.directory).as_posix(), path.read_bytes()
+        yield from folder_contents(predictor.directory)
     elif isinstance(predictor, torch.nn.Module):
         for name, tensor in sorted(_half(predictor).items()):
             yield f"{name} {tensor.dtype} {tuple(tensor.shape)}", tensor.numpy().tobytes()
@@ -382,7 +336,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not overwrite:
         raise OutputExistsError(f"{target} exists")
     try:
-        is_model = _read_json(target / _CONFIG).get("schema") == SCHEMA
+        is_model = read_json(target / CONFIG).get("schema") == SCHEMA
     except (InputError, AttributeError):
         is_model = False
     if not is_model:
@@ -410,31 +364,3 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-# Reading with errors that say where
-
-
-@contextlib.contextmanager
-def _where(path: Path) -> Iterator[None]:
-    """Put the path before what went wrong inside."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        size = path.stat().st_size
-        if size > MAX_TEXT_BYTES:
-            raise InputError(f"expected at most {MAX_TEXT_BYTES} bytes, found {size}")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"is no JSON: {error}") from error

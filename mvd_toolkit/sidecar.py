@@ -116,20 +116,35 @@ def should_make(output: Path, recipe: Recipe, input_hash: str, on_exists: OnExis
     if not output.exists():
         return True
     document = read(output)
-    same = document is not None and (
-        document.get("recipe_hash") == recipe.hash and document.get("input_sha256") == input_hash
-    )
-    if document is not None and same:
-        if not document.get("finished"):
-            return True
-        if output.is_file() and document.get("output_sha256") == file_hash(output):
-            return False
+    same = _is_of(document, recipe, input_hash)
+    if document is not None and same and not document.get("finished"):
+        return True
+    if is_finished(output, recipe, input_hash):
+        return False
     if on_exists == "error":
         raise OutputExistsError(
             f"{output}: exists{_what_it_is(document, same)}; "
             "--on-exists overwrite replaces it, --on-exists skip keeps it"
         )
     return on_exists == "overwrite"
+
+
+def is_finished(output: Path, recipe: Recipe, input_hash: str) -> bool:
+    """Whether ``output`` is what this recipe made of this input, complete and unchanged."""
+    document = read(output)
+    return (
+        document is not None
+        and _is_of(document, recipe, input_hash)
+        and bool(document.get("finished"))
+        and output.is_file()
+        and document.get("output_sha256") == file_hash(output)
+    )
+
+
+def _is_of(document: dict[str, Any] | None, recipe: Recipe, input_hash: str) -> bool:
+    return document is not None and (
+        document.get("recipe_hash") == recipe.hash and document.get("input_sha256") == input_hash
+    )
 
 
 def _what_it_is(document: dict[str, Any] | None, same: bool) -> str:

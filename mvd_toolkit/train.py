@@ -37,8 +37,9 @@ from mvd_toolkit.data import PairDataset
 from mvd_toolkit.directory_lock import only_writer, remove_leftovers
 from mvd_toolkit.errors import MVDError, UsageError
 from mvd_toolkit.learner import Learner
-from mvd_toolkit.model import ROLES, ExternalPredictor, Model, Predictor, predictor_class
+from mvd_toolkit.model import ExternalPredictor, Model, Predictor, predictor_class
 from mvd_toolkit.model_config import Fusion
+from mvd_toolkit.model_directory import ROLES
 from mvd_toolkit.parallel import Parallel, connect
 from mvd_toolkit.predictors import SilhouettePredictor
 from mvd_toolkit.run_directory import Log, NoLog, Report, RunDirectory, tensorboard

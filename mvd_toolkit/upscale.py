@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mvd_toolkit import ops
 from mvd_toolkit.conventions import FACE_COUNT, SOFT_RULE
 from mvd_toolkit.device import usable_device
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.low_rule import RuleGuess, guess_low_rule
 from mvd_toolkit.voxelize import Fill
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from mvd_toolkit.model import Model
+    from mvd_toolkit.model_config import ModelConfig
 
 DEFAULT_SIZE_LIMIT = 1024
 """Longest edge of a result when no size is asked for."""
@@ -52,13 +53,14 @@ class Upscaled:
 
     Attributes:
         grid: the fine grid.
-        low_rule: the rule that was used, and whether it was given or guessed.
+        low_rule: the rule that was used, and whether it was given or guessed; None for an empty
+            grid, which needs none.
         seconds: wall time of ``networks`` and of each other step.
         notes: what the caller should know, a sentence each.
     """
 
     grid: VoxelGrid
-    low_rule: RuleGuess
+    low_rule: RuleGuess | None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -122,6 +124,7 @@ class Upscaler:
             UsageError: ``to``, ``low_rule`` or ``fill`` make no sense; the sizes that work are
                 named.
             InputError: the grid is larger than 256.
+            UnavailableError: the model is at fault: its maps have the wrong shape, or no numbers.
         """
         return self.detailed(grid, to, low_rule, fill, threads).grid
 
@@ -147,26 +150,20 @@ class Upscaler:
     ) -> Upscaled:
         """What calling does, with the rule that was used, the time of each step and notes."""
         edge = max(grid.shape)
-        if edge > MAX_LOW_EDGE:
-            raise InputError(
-                f"grid of {_size(grid.shape)}: expected a coarse grid, at most {MAX_LOW_EDGE} "
-                "along its longest edge; `mvd convert --resolution` pools a fine one"
-            )
-        target = result_size(edge, self.scale, to)
-        if fill not in ("hull", "none"):
-            raise UsageError(f"fill: expected hull or none, found {fill!r}")
+        target = check_request(grid.shape, self.model.config, to, low_rule, fill)
         clock = _Clock(progress)
         soft = low_rule == SOFT_RULE or (low_rule == "auto" and grid.coverage is not None)
         with clock("fill", 0.0):
             if soft:
                 grid = _covered(grid)
             low = ops.hull(grid, threads=threads) if fill == "hull" else grid
-        with clock("low_rule", 0.01):
-            rule = self._rule(low, SOFT_RULE if soft else low_rule)
+        rule: RuleGuess | None = None
         if low.count() == 0:
             fine = _empty(grid, self.scale)
             notes: tuple[str, ...] = ("the grid is empty, and so is the result",)
         else:
+            with clock("low_rule", 0.01):
+                rule = self._rule(low, SOFT_RULE if soft else low_rule)
             if soft:
                 fine = self._upscale_soft(grid, low, threads, clock)
             else:
@@ -197,16 +194,9 @@ class Upscaler:
         return compose_odms(silhouette, depth, self.model.config.fusion.silhouette_threshold)
 
     def _rule(self, low: VoxelGrid, asked: str) -> RuleGuess:
-        if asked == SOFT_RULE:
-            return RuleGuess(asked, confidence=1.0, guessed=False)
-        known = tuple(rule for rule in self.model.config.rules if rule != SOFT_RULE)
         if asked == "auto":
+            known = tuple(rule for rule in self.model.config.rules if rule != SOFT_RULE)
             return guess_low_rule(low, known)
-        if asked not in known:
-            raise UsageError(
-                f"low rule: expected auto, soft or one of this model's rules ({', '.join(known)}), "
-                f"found {asked!r}"
-            )
         return RuleGuess(asked, confidence=1.0, guessed=False)
 
     def _upscale(self, low: VoxelGrid, rule: str, threads: int, clock: _Clock) -> VoxelGrid:
@@ -255,14 +245,47 @@ class Upscaler:
         return maps[0].round().to(torch.int32).cpu().numpy().astype(np.uint16)
 
 
-def result_sizes(edge: int, scale: int) -> list[int]:
-    """The sizes an ``edge``³ grid can be upscaled to: divisors of ``scale * edge`` above ``edge``.
+def check_request(
+    shape: Sequence[int], config: ModelConfig, to: int | None, low_rule: str, fill: str
+) -> int:
+    """Check what can be checked without a network; the longest edge of the result.
 
-    >>> result_sizes(32, 8)
-    [64, 128, 256]
+    Args:
+        shape: of the coarse grid.
+        config: of the model.
+        to: longest edge of the result; None: the default.
+        low_rule: auto, soft, or one of the model's.
+        fill: hull or none.
+
+    Raises:
+        InputError: the grid is larger than `MAX_LOW_EDGE`.
+        UsageError: another of them makes no sense.
+    """
+    if max(shape) > MAX_LOW_EDGE:
+        raise InputError(
+            f"grid of {_size(shape)}: expected a coarse grid, at most {MAX_LOW_EDGE} "
+            "along its longest edge; `mvd convert --resolution` pools a fine one"
+        )
+    size = result_size(max(shape), config.scale, to)
+    known = [rule for rule in config.rules if rule != SOFT_RULE]
+    if low_rule not in ("auto", SOFT_RULE, *known):
+        raise UsageError(
+            f"low rule: expected auto, soft or one of this model's rules ({', '.join(known)}), "
+            f"found {low_rule!r}"
+        )
+    if fill not in ("hull", "none"):
+        raise UsageError(f"fill: expected hull or none, found {fill!r}")
+    return size
+
+
+def result_sizes(edge: int, scale: int) -> list[int]:
+    """The sizes that an ``edge``³ grid can be given: the divisors of ``scale * edge``.
+
+    >>> result_sizes(6, 4)
+    [1, 2, 3, 4, 6, 8, 12, 24]
     """
     own = scale * edge
-    return sorted(own // factor for factor in range(1, scale) if own % factor == 0)
+    return [size for size in range(1, own + 1) if own % size == 0]
 
 
 def result_size(edge: int, scale: int, to: int | None) -> int:
@@ -306,7 +329,7 @@ def compose_odms(
         (6, N, N) uint16: depth rounded half to even and clamped to 0 … N - 1, N at background.
 
     Raises:
-        InputError: a depth inside the silhouette is not a number.
+        UnavailableError: a depth inside the silhouette is not a number.
     """
     edge = depth.shape[-1]
     odms = np.empty(depth.shape, np.uint16)
@@ -314,7 +337,7 @@ def compose_odms(
         inside = silhouette[face] > threshold
         rounded = np.clip(np.rint(depth[face]), 0, edge - 1)
         if np.isnan(rounded[inside]).any():
-            raise InputError("the depth predictor gave NaN: its weights are damaged")
+            raise UnavailableError("the depth predictor gave NaN: its weights are damaged")
         odms[face] = np.where(inside, rounded, edge).astype(np.uint16)
     return odms
 
@@ -363,7 +386,9 @@ def _face_maps(maps: torch.Tensor, edge: int) -> npt.NDArray[np.float32]:
     """The (6, edge, edge) float32 maps of a batch of one."""
     expected = (1, FACE_COUNT, edge, edge)
     if tuple(maps.shape) != expected:
-        raise InputError(f"predictor: expected maps of shape {expected}, found {tuple(maps.shape)}")
+        raise UnavailableError(
+            f"predictor: expected maps of shape {expected}, found {tuple(maps.shape)}"
+        )
     array: npt.NDArray[np.float32] = maps[0].float().cpu().numpy()
     return array
 

@@ -7,17 +7,56 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mvd_toolkit import io, sidecar
-from mvd_toolkit.batch import Destination, Made, Source
-from mvd_toolkit.errors import InputError
+from mvd_toolkit import io, model_directory, sidecar
+from mvd_toolkit.batch import Destination, Made, Source, Unready
+from mvd_toolkit.device import usable_device
+from mvd_toolkit.errors import InputError, MVDError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.meshing import Meshing
 from mvd_toolkit.sidecar import OnExists, Recipe
-from mvd_toolkit.upscale import Progress, Upscaler, result_size
+from mvd_toolkit.upscale import Progress, Upscaler, check_request
 from mvd_toolkit.voxelize import Fill
 
 DEFAULT_FORMAT = "binvox"
 """Format of the output when the input's own cannot be written."""
+
+
+class UpscalerOnDemand:
+    """A model of which no network is loaded before a file needs it.
+
+    Attributes:
+        config: what the model says of itself.
+        hash: of the model, see `Model.hash`.
+    """
+
+    def __init__(self, model: str | Path | None = None, device: str = "cpu") -> None:
+        """Look at a model directory, or at the model that comes with the package.
+
+        Raises:
+            UnavailableError: no such model or device.
+            InputError: a file of the model is missing or malformed.
+        """
+        self._directory = model_directory.find_model(model)
+        self.config = model_directory.read_config(self._directory)
+        self.hash = model_directory.directory_hash(self._directory)
+        self._device = device
+        self._upscaler: Upscaler | None = None
+        if device != "cpu":  # that one is there; asking would load torch
+            usable_device(device)
+
+    @property
+    def upscaler(self) -> Upscaler:
+        """The upscaler, loaded by the first who asks.
+
+        Raises:
+            Unready: the model cannot be loaded.
+        """
+        if self._upscaler is None:
+            try:
+                self._upscaler = Upscaler.load(self._directory, self._device)
+            except MVDError as error:
+                raise Unready(error) from error
+        return self._upscaler
 
 
 @dataclass
@@ -25,7 +64,7 @@ class UpscaleFile:
     """Reads a grid, upscales it, writes it as ``<stem>_<N>.<ext>`` with its sidecar.
 
     Attributes:
-        upscaler: the loaded model.
+        model: loaded when a file is found to need it.
         destination: where outputs go.
         to: longest edge of the result; None: the default.
         format: name of the output's format; None: that of the named file, else the input's.
@@ -36,7 +75,7 @@ class UpscaleFile:
         meshing: how a surface is made when the output is a mesh.
     """
 
-    upscaler: Upscaler
+    model: UpscalerOnDemand
     destination: Destination
     to: int | None = None
     format: str | None = None
@@ -46,9 +85,6 @@ class UpscaleFile:
     threads: int = 0
     meshing: Meshing = field(default_factory=Meshing)
 
-    def __post_init__(self) -> None:
-        self._model_hash = self.upscaler.model.hash
-
     def __call__(self, source: Source, progress: Progress | None = None) -> Made:
         """Upscale one file; ``progress`` is told its steps.
 
@@ -56,26 +92,31 @@ class UpscaleFile:
             InputError: it cannot be read, is no grid or is too large.
             UsageError: the size cannot be made from it.
             OutputExistsError: something else is where the output goes.
+            UnavailableError: the model gave no maps that can be used.
+            Unready: the model cannot be loaded.
         """
         if io.sniff(source.path).kind == "mesh":
             raise InputError(
                 f"{source.path}: expected a voxel grid, found a mesh; `mvd convert {source.path} "
                 f"-o {source.path.stem}.binvox --resolution 32` makes a grid of it"
             )
-        input_hash = sidecar.file_hash(source.path)
         grid = sidecar.load_grid(source.path)
-        size = result_size(max(grid.shape), self.upscaler.scale, self.to)
+        size = check_request(grid.shape, self.model.config, self.to, self.low_rule, self.fill)
         form = self._format(source.path)
         output = self.destination.path(source, f"{io.stem(source.path)}_{size}{form.suffixes[0]}")
         recipe = self._recipe(size, form)
+        input_hash = sidecar.file_hash(source.path)
         if not sidecar.should_make(output, recipe, input_hash, self.on_exists):
-            return Made(output, "skipped", {})
+            finished = sidecar.is_finished(output, recipe, input_hash)
+            return Made(output, "skipped" if finished else "kept")
+        upscaler = self.model.upscaler
         with sidecar.making(output, recipe, input_hash) as facts:
-            facts.update(self._make(grid, size, output, form, progress))
+            facts.update(self._make(upscaler, grid, size, output, form, progress))
         return Made(output, "made", facts, tuple(facts["notes"]))
 
     def _make(
         self,
+        upscaler: Upscaler,
         grid: VoxelGrid,
         size: int,
         output: Path,
@@ -83,9 +124,8 @@ class UpscaleFile:
         progress: Progress | None,
     ) -> dict[str, Any]:
         start = time.perf_counter()
-        result = self.upscaler.detailed(
-            grid, size, self.low_rule, self.fill, self.threads, progress
-        )
+        result = upscaler.detailed(grid, size, self.low_rule, self.fill, self.threads, progress)
+        rule = result.low_rule
         save_start = time.perf_counter()
         saved = self.meshing.save(result.grid, output, form, self.threads)
         end = time.perf_counter()
@@ -95,10 +135,10 @@ class UpscaleFile:
             "occupied": result.grid.count(),
             "origin": list(result.grid.origin),
             "spacing": list(result.grid.spacing),
-            "low_rule": result.low_rule.rule,
-            "low_rule_confidence": round(result.low_rule.confidence, 3),
-            "low_rule_guessed": result.low_rule.guessed,
-            "device": str(self.upscaler.device),
+            "low_rule": rule and rule.rule,
+            "low_rule_confidence": rule and round(rule.confidence, 3),
+            "low_rule_guessed": rule and rule.guessed,
+            "device": str(upscaler.device),
             "seconds": {**result.seconds, "save": end - save_start, "total": end - start},
             **saved,
             "notes": [*result.notes, *saved["notes"]],
@@ -108,7 +148,7 @@ class UpscaleFile:
         return Recipe(
             "upscale",
             {
-                "model": self._model_hash,
+                "model": self.model.hash,
                 "size": size,
                 "format": form.name,
                 "low_rule": self.low_rule,

@@ -13,11 +13,19 @@ from mvd_toolkit.batch import (
     Interrupted,
     Outcome,
     Source,
+    Unready,
     find_sources,
     raise_failures,
     run,
 )
-from mvd_toolkit.errors import BatchError, InputError, OutputExistsError, UsageError
+from mvd_toolkit.errors import (
+    BatchError,
+    BugError,
+    InputError,
+    OutputExistsError,
+    UnavailableError,
+    UsageError,
+)
 
 SUFFIXES = (".npy", ".binvox")
 
@@ -136,9 +144,26 @@ def test_the_only_file_keeps_its_own_error() -> None:
         raise_failures(run(items(1), work), single=True)
 
 
-def test_a_bug_is_not_a_failed_item() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run(items(2), lambda source: 1 // 0)
+def test_a_bug_is_the_failure_of_its_item_alone() -> None:
+    outcomes = run(items(3), lambda source: 1 // (int(source.path.stem) - 1))
+    assert [outcome.result for outcome in outcomes] == [-1, None, 1]
+    error = outcomes[1].error
+    assert isinstance(error, BugError)
+    assert isinstance(error.__cause__, ZeroDivisionError)
+    assert "this is a bug in mvd_toolkit: ZeroDivisionError" in str(error)
+    with pytest.raises(BatchError, match="1 of 3 failed"):
+        raise_failures(outcomes, single=False)
+
+
+def test_what_every_item_needs_ends_the_run() -> None:
+    def work(source: Source) -> None:
+        if source.path.stem == "1":
+            raise Unready(UnavailableError("no such device"))
+
+    done: list[Outcome[None]] = []
+    with pytest.raises(UnavailableError, match="no such device"):
+        run(items(3), work, on_outcome=done.append)
+    assert len(done) == 1
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

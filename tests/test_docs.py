@@ -17,7 +17,7 @@ import typer
 from mvd_toolkit import hookspecs, io, plugins
 from mvd_toolkit.cli import app, run
 from mvd_toolkit.errors import MVDError
-from mvd_toolkit.model import DEFAULT_NAME, packaged_models
+from mvd_toolkit.model_directory import DEFAULT_NAME, packaged_models
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])

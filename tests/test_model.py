@@ -6,8 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mvd_toolkit import model as model_module
-from mvd_toolkit import plugins
+from mvd_toolkit import model_directory, plugins
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError
 from mvd_toolkit.model import ExternalPredictor, Model
 from mvd_toolkit.model_config import Fusion, ModelConfig
@@ -59,7 +58,7 @@ def test_a_model_survives_the_round_trip(tmp_path, kind):
     assert names == {"config.json", "silhouette.safetensors", "depth.safetensors", "README.md"}
     loaded = Model.load(directory)
     assert loaded.config == model.config
-    assert loaded.hash == model.hash
+    assert loaded.hash == model.hash == model_directory.directory_hash(directory)
     for role in ("silhouette", "depth"):
         mine, theirs = getattr(model, role), getattr(loaded, role)
         assert type(theirs) is type(mine)
@@ -165,7 +164,7 @@ def test_a_config_that_is_no_json_is_an_input_error(saved, content):
 
 def test_a_config_over_the_limit_is_not_read(saved):
     with (saved / "config.json").open("ab") as file:
-        file.write(b" " * (model_module.MAX_TEXT_BYTES + 1))
+        file.write(b" " * (model_directory.MAX_TEXT_BYTES + 1))
     with pytest.raises(InputError, match="expected at most 1048576 bytes"):
         Model.load(saved)
 
@@ -234,7 +233,7 @@ def test_saving_replaces_models_only_and_only_when_told(saved, tmp_path):
 
 
 def test_names_paths_and_the_default(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr(model_module, "PACKAGED", tmp_path / "weights")
+    monkeypatch.setattr(model_directory, "PACKAGED", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnavailableError, match="the default model is not there"):
         Model.load()
@@ -305,7 +304,7 @@ def test_a_predictor_of_a_plugin_is_part_of_a_model(flat_plugin, tmp_path):
     directory = model.save(tmp_path / "model")
     assert (directory / "silhouette" / "level.json").exists()
     loaded = Model.load(directory)
-    assert loaded.hash == model.hash
+    assert loaded.hash == model.hash == model_directory.directory_hash(directory)
     assert loaded.config.silhouette["plugin_version"] == "0.3"
     answer = loaded.silhouette(low_grids(), "any")
     assert answer.shape == (2, 6, 32, 32)

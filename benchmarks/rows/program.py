@@ -39,16 +39,16 @@ RUNS = 7
 def upscale(settings: Settings) -> Iterator[Row]:
     """mvd upscale 32→256 in process: the share of all but the two networks, by the clock"""
     from mvd_toolkit.batch import Destination, Source
-    from mvd_toolkit.upscale import Upscaler
-    from mvd_toolkit.upscale_file import UpscaleFile
+    from mvd_toolkit.upscale_file import UpscaleFile, UpscalerOnDemand
 
-    upscaler = Upscaler.load(settings.model)
-    networks = [_Stopwatch(m) for m in (upscaler.model.silhouette, upscaler.model.depth)]
+    on_demand = UpscalerOnDemand(settings.model)
+    model = on_demand.upscaler.model
+    networks = [_Stopwatch(m) for m in (model.silhouette, model.depth)]
     shares, seconds = [], []
     with tempfile.TemporaryDirectory() as folder:
         source = _low_grid(Path(folder), 32)
         destination = Destination(file=Path(folder) / "fine.binvox")
-        job = UpscaleFile(upscaler, destination, on_exists="overwrite", threads=THREADS)
+        job = UpscaleFile(on_demand, destination, on_exists="overwrite", threads=THREADS)
         for _ in range(RUNS):
             for network in networks:
                 network.seconds = 0.0

@@ -31,7 +31,7 @@ from mvd_toolkit.cli import (
 )
 from mvd_toolkit.cli._options import output
 from mvd_toolkit.cli._output import Output
-from mvd_toolkit.errors import MVDError
+from mvd_toolkit.errors import FormatWarning, MVDError
 
 app = typer.Typer(
     name="mvd",
@@ -113,8 +113,6 @@ def run(args: Sequence[str]) -> int:
 @contextlib.contextmanager
 def _format_warnings_become_notes(out: Output) -> Iterator[None]:
     """What readers and writers of files warn of is told as a note, each time."""
-    from mvd_toolkit.io.format import FormatWarning
-
     with warnings.catch_warnings():
         warnings.simplefilter("always", FormatWarning)
         show = warnings.showwarning

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from mvd_toolkit.batch import Made, Outcome, Source
 from mvd_toolkit.cli._output import Output
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.upscale import Progress
+
+SURE = 0.9
+"""A guess of the low rule is left without advice from this confidence on."""
 
 Job = Callable[[Source, Progress | None], Made]
 """Makes the output of one file and tells its steps."""
@@ -39,16 +43,29 @@ def writable(name: str | None) -> None:
         raise UsageError(f"--format: expected one of {', '.join(names)}, found {name!r}")
 
 
-def destination(out: Output, option: Path | None, inputs: Sequence[Path]) -> batch.Destination:
+def destination(
+    out: Output, option: Path | None, inputs: Sequence[Path], has_format: bool = True
+) -> batch.Destination:
     """Where ``-o`` says that outputs go.
 
+    Args:
+        out: is told when what looks like a file is taken as a folder.
+        option: ``-o``.
+        inputs: what the user named.
+        has_format: whether outputs in a folder have a format; without, ``-o`` must name a file.
+
     Raises:
-        UsageError: it would have to be a folder and is a file.
+        UsageError: it would have to be a folder and is a file, or would have to be a file.
     """
     new = option is not None and not option.exists()
     made = batch.Destination.from_option(option, inputs, suffixes(writes=True))
-    if new and made.folder is not None and made.folder.suffix and is_single(inputs):
-        suffix = made.folder.suffix
+    suffix = made.folder.suffix if new and made.folder and is_single(inputs) else ""
+    if made.file is None and not has_format:
+        known = " ".join(sorted(set(suffixes(writes=True))))
+        if suffix:
+            raise UsageError(f"-o {option}: expected a suffix of {known}, found {suffix}")
+        raise UsageError("--format: expected the name of one when -o is no file: see `mvd formats`")
+    if suffix:
         out.warn(f"-o {option}: no format has the suffix {suffix}, so it is taken as a folder")
     return made
 
@@ -84,7 +101,7 @@ def run(out: Output, items: Sequence[Source], job: Job, single: bool) -> None:
         BatchError: some of several failed.
     """
     start = time.perf_counter()
-    counts = Counter(made=0, skipped=0, failed=0)
+    counts = Counter(made=0, skipped=0, kept=0, failed=0)
 
     def tell(outcome: Outcome[Made]) -> None:
         progress.finish()
@@ -139,18 +156,32 @@ def _talk(out: Output, outcome: Outcome[Made], single: bool) -> None:
     if made is None:
         if not single:
             out.say(f"failed   {path}")
+            if out.debug and outcome.error is not None:
+                out.say("".join(traceback.format_exception(outcome.error)).rstrip())
         return
     for note in made.notes:
         out.warn(f"{path}: {note}")
+    if made.status == "kept":
+        out.say(
+            f"kept     {made.output}: exists and is not what this command would make; "
+            "--on-exists overwrite replaces it"
+        )
+        return
     if made.status == "skipped":
         out.say(f"skipped  {made.output}: exists already")
     else:
         shape = "x".join(map(str, made.facts.get("shape", ())))
-        rule = made.facts.get("low_rule")
-        guessed = made.facts.get("low_rule_guessed")
-        sure = made.facts.get("low_rule_confidence", 0)
-        how = (
-            f", low rule {rule}{f' (guessed, {sure:.0%} sure)' if guessed else ''}" if rule else ""
-        )
-        out.say(f"made     {path} → {shape}{how}, {outcome.seconds:.1f} s")
+        out.say(f"made     {path} → {shape}{_rule(made.facts)}, {outcome.seconds:.1f} s")
     out.data(str(made.output))
+
+
+def _rule(facts: Mapping[str, Any]) -> str:
+    """How the low rule was found, where there is one; an unsure guess says how to do better."""
+    rule = facts.get("low_rule")
+    if rule is None:
+        return ""
+    sure = facts.get("low_rule_confidence", 1.0)
+    if not facts.get("low_rule_guessed") or sure == 1:
+        return f", low rule {rule}"
+    hint = "" if sure >= SURE else "; --low-rule says it if you know how the grid was made"
+    return f", low rule {rule} (guessed, {sure:.0%} sure{hint})"

@@ -93,7 +93,7 @@ def convert(
     if copies or turn != "none" or up:
         raise UsageError("--copies, --turn and --up are for --pairs")
     _files.writable(form)
-    destination = _files.destination(out, out_path, inputs)
+    destination = _files.destination(out, out_path, inputs, has_format=form is not None)
     items = _files.find(out, inputs, _files.suffixes(reads=True), destination)
     meshing = Meshing(smooth, faces, size)
     job = ConvertFile(destination, form, resolution, low_rule, fill, on_exists, threads, meshing)

@@ -25,25 +25,33 @@ def models(
     quiet: QuietFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """List models, with what each can do; one that cannot be loaded says why."""
-    from mvd_toolkit import model as model_module
-    from mvd_toolkit.errors import InputError, MVDError
+    """List models, with what each can do; one that cannot be loaded says why, and the exit code
+    is then 5.
+    """
+    from mvd_toolkit.errors import InputError, MVDError, UnavailableError
+    from mvd_toolkit.model import Model
+    from mvd_toolkit.model_directory import CONFIG, PACKAGED
 
     out = output(ctx)
-    root = model_module.PACKAGED if folder is None else folder
-    found = sorted({path.parent for path in root.glob("**/config.json")})
+    root = PACKAGED if folder is None else folder
+    found = sorted({path.parent for path in root.glob(f"**/{CONFIG}")})
     if folder is not None and not found:
         raise InputError(f"{folder}: expected folders with a config.json, found none")
-    rows = []
+    rows, broken = [], []
     for directory in found:
         name = directory.relative_to(root).as_posix()
         try:
-            rows.append(_row(name, directory, model_module.Model.load(directory)))
+            rows.append(_row(name, directory, Model.load(directory)))
         except MVDError as error:
             out.warn(f"{directory}: {error}")
+            broken.append(name)
     for row in rows:
         out.item(row)
     out.table(rows)
+    if broken:
+        raise UnavailableError(
+            f"{len(broken)} of {len(found)} models cannot be loaded: {', '.join(broken)}"
+        )
     out.finish()
 
 

@@ -58,14 +58,12 @@ def upscale(
     """
     from mvd_toolkit.cli import _files
     from mvd_toolkit.meshing import Meshing
-    from mvd_toolkit.upscale import Upscaler
-    from mvd_toolkit.upscale_file import UpscaleFile
+    from mvd_toolkit.upscale_file import UpscaleFile, UpscalerOnDemand
 
     out = output(ctx)
     _files.writable(form)
     destination = _files.destination(out, out_path, inputs)
     items = _files.find(out, inputs, _files.suffixes("grid", reads=True), destination)
-    upscaler = Upscaler.load(model, device)
-    meshing = Meshing(smooth, faces, size)
-    job = UpscaleFile(upscaler, destination, to, form, low_rule, fill, on_exists, threads, meshing)
+    on_demand, meshing = UpscalerOnDemand(model, device), Meshing(smooth, faces, size)
+    job = UpscaleFile(on_demand, destination, to, form, low_rule, fill, on_exists, threads, meshing)
     _files.run(out, items, job, single=_files.is_single(inputs))

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from mvd_toolkit.errors import FormatWarning as FormatWarning
 from mvd_toolkit.io.limits import Limits
 
 HEAD_BYTES = 4096
 """How much of a file `Format.matches` gets to see."""
-
-
-class FormatWarning(UserWarning):
-    """Something in a file was left out, or could not be written; `mvd` says it as a note."""
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,14 @@ def test_needs_a_format(mvd: Mvd, ball_file: Path) -> None:
     assert "--format: expected the name of one when -o is no file" in result.err
 
 
+def test_suffix_that_no_format_has(mvd: Mvd, ball_file: Path, tmp_path: Path) -> None:
+    result = mvd("convert", ball_file, "-o", tmp_path / "ball.foo")
+    assert result.code == 2
+    assert "expected a suffix of " in result.err
+    assert result.err.count("foo") == 2  # the option and what was found, said once
+    assert "taken as a folder" not in result.err
+
+
 def test_folder_of_grids(mvd: Mvd, ball: VoxelGrid, tmp_path: Path) -> None:
     (tmp_path / "in" / "sub").mkdir(parents=True)
     save(ball, tmp_path / "in" / "sub" / "a.npz")

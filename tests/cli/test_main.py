@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -196,22 +197,27 @@ def test_models(mvd: Callable[..., Any], tiny_model: Path, tmp_path: Path) -> No
     assert mvd("models", tmp_path).code == 3
 
 
-def test_models_that_cannot_be_loaded(mvd: Callable[..., Any], tmp_path: Path) -> None:
+def test_models_that_cannot_be_loaded(
+    mvd: Callable[..., Any], tmp_path: Path, tiny_model: Path
+) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{}")
-    document = mvd("models", tmp_path, "--json").document
-    assert document["items"] == []
-    assert "broken" in document["warnings"][0]
+    shutil.copytree(tiny_model, tmp_path / "tiny")
+    result = mvd("models", tmp_path, "--json")
+    assert result.code == 5
+    assert [item["name"] for item in result.document["items"]] == ["tiny"]
+    assert "broken" in result.document["warnings"][0]
+    assert "1 of 2 models cannot be loaded: broken" in result.document["error"]["message"]
 
 
 def test_doctor(mvd: Callable[..., Any], tiny_model: Path, monkeypatch: Any) -> None:
-    from mvd_toolkit import model
+    from mvd_toolkit import model_directory
 
-    monkeypatch.setattr(model, "PACKAGED", tiny_model.parent)
-    monkeypatch.setattr(model, "DEFAULT_NAME", "tiny")
+    monkeypatch.setattr(model_directory, "PACKAGED", tiny_model.parent)
+    monkeypatch.setattr(model_directory, "DEFAULT_NAME", "tiny")
     document = mvd("doctor", "--json").document
     assert all(item["ok"] for item in document["items"])
-    monkeypatch.setattr(model, "DEFAULT_NAME", "none")
+    monkeypatch.setattr(model_directory, "DEFAULT_NAME", "none")
     result = mvd("doctor")
     assert result.code == 5
     assert "not usable: default model; the lines above say why" in result.err

@@ -28,10 +28,10 @@ def upscale(mvd: Mvd, tiny_model: Path) -> Mvd:
 def test_needs_no_option(
     mvd: Mvd, ball_file: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mvd_toolkit import model
+    from mvd_toolkit import model_directory
 
-    monkeypatch.setattr(model, "PACKAGED", tiny_model.parent)
-    monkeypatch.setattr(model, "DEFAULT_NAME", "tiny")
+    monkeypatch.setattr(model_directory, "PACKAGED", tiny_model.parent)
+    monkeypatch.setattr(model_directory, "DEFAULT_NAME", "tiny")
     result = mvd("upscale", ball_file)
     assert (result.code, result.out) == (0, f"{ball_file.with_name('ball_128.binvox')}\n")
 
@@ -109,6 +109,46 @@ def test_unrelated_file_stays(upscale: Mvd, ball_file: Path) -> None:
     assert not output.with_name("ball_128.binvox.mvd.json").exists()
 
 
+def test_unrelated_file_is_kept(upscale: Mvd, ball_file: Path) -> None:
+    output = ball_file.with_name("ball_128.binvox")
+    output.write_text("precious")
+    result = upscale(ball_file, "--on-exists", "skip")
+    assert (result.code, result.out) == (0, "")
+    assert f"kept     {output}: exists and is not what this command would make" in result.err
+    (item,) = upscale(ball_file, "--on-exists", "skip", "--json").document["items"]
+    assert item == {"input": str(ball_file), "output": str(output), "status": "kept"}
+    assert sorted(ball_file.parent.iterdir()) == [ball_file, output]
+    assert output.read_text() == "precious"
+
+
+def test_no_network_is_loaded_unless_one_is_needed(
+    upscale: Mvd, ball_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mvd_toolkit.upscale import Upscaler
+
+    assert upscale(ball_file).code == 0
+    monkeypatch.setattr(Upscaler, "load", lambda *args: pytest.fail("loaded"))
+    assert "skipped" in upscale(ball_file).err
+    assert upscale(ball_file, "--low-rule", "half").code == 6
+    assert upscale(ball_file, "--to", 100).code == 2
+    assert upscale(ball_file.with_name("missing.npz")).code == 3
+    assert upscale(ball_file, "--device", "warp").code == 5
+
+
+def test_model_that_cannot_be_loaded_ends_the_run(
+    mvd: Mvd, tree: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    config = json.loads((model / "config.json").read_text())
+    config["depth"]["backbone"] = "nosuch"
+    (model / "config.json").write_text(json.dumps(config))
+    result = mvd("upscale", tree, "-o", tmp_path / "out", "-m", model)
+    assert result.code == 5
+    assert "needs backbone 'nosuch'" in result.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_smaller_size_and_other_format(upscale: Mvd, ball_file: Path) -> None:
     assert upscale(ball_file, "--to", 64, "--format", "npz").code == 0
     assert load(ball_file.with_name("ball_64.npz")).shape == (64, 64, 64)
@@ -138,7 +178,7 @@ def test_mesh_output(upscale: Mvd, ball_file: Path, tmp_path: Path) -> None:
 def test_size_that_cannot_be_made(upscale: Mvd, ball_file: Path) -> None:
     result = upscale(ball_file, "--to", 100)
     assert result.code == 2
-    assert "these work: 32, 64, 128" in result.err
+    assert "these work: 1, 2, 4, 8, 16, 32, 64, 128" in result.err
     assert list(ball_file.parent.iterdir()) == [ball_file]
 
 
@@ -197,7 +237,15 @@ def test_empty_grid_is_said(upscale: Mvd, tmp_path: Path) -> None:
     result = upscale(path, "--json")
     assert result.code == 0
     assert result.document["warnings"] == [f"{path}: the grid is empty, and so is the result"]
+    assert result.document["items"][0]["low_rule"] is None
+    assert "low rule" not in upscale(path, "--on-exists", "overwrite", "--to", 64).err
     assert load(tmp_path / "void_128.npy").count() == 0
+
+
+def test_unsure_guess_of_the_low_rule_names_the_option(upscale: Mvd, ball_file: Path) -> None:
+    talk = upscale(ball_file).err
+    assert "low rule any (guessed, 39% sure; --low-rule says it if you know" in talk
+    assert "guessed" not in upscale(ball_file, "--to", 64, "--low-rule", "any").err
 
 
 @pytest.fixture
@@ -233,6 +281,33 @@ def test_folder_is_mirrored_and_failures_are_listed(
     assert document["error"]["message"].startswith("1 of 3 failed:\n")
     again = upscale(tree, "-o", tmp_path / "out", "--json").document
     assert [item["status"] for item in again["items"]] == ["skipped", "failed", "skipped"]
+
+
+def test_bug_in_one_item_stops_no_other(
+    upscale: Mvd, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mvd_toolkit.upscale import Upscaler
+
+    detailed = Upscaler.detailed
+    calls: list[int] = []
+
+    def buggy(self: Upscaler, *args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("nobody thought of this")
+        return detailed(self, *args, **kwargs)
+
+    monkeypatch.setattr(Upscaler, "detailed", buggy)
+    result = upscale(tree, "-o", tmp_path / "out", "--json", "--debug")
+    assert result.code == 4
+    first, second, third = result.document["items"]
+    assert (first["error"]["type"], first["error"]["exit_code"]) == ("BugError", 1)
+    assert "ZeroDivisionError: nobody thought of this" in first["error"]["message"]
+    assert (second["error"]["exit_code"], third["status"]) == (3, "made")
+    assert "in buggy" in result.err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["sub"]
+    calls.clear()
+    assert upscale(tree / "a.binvox", "-o", tmp_path / "alone").code == 1
 
 
 @pytest.mark.parametrize("place", [None, "in", "in/out"])
