@@ -17,11 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mvd_toolkit import __version__
 from mvd_toolkit.errors import InputError, OutputExistsError, UsageError
-from mvd_toolkit.grid import VoxelGrid
+
+if TYPE_CHECKING:
+    from mvd_toolkit.grid import VoxelGrid
 
 SUFFIX = ".mvd.json"
 SCHEMA = "mvd.sidecar/1"
