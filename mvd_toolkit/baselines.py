@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import ops
-from mvd_toolkit.errors import UsageError
-from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.grid import VoxelGrid, words_per_line
+
+Floats = npt.NDArray[np.float32]
 
 GAUSSIAN_TRUNCATE = 4.0
 """Half width of the kernel, in σ."""
@@ -46,17 +50,188 @@ def gaussian(low: VoxelGrid, scale: int, sigma: float = 2.5, threshold: float = 
             f"gaussian: expected a positive scale and sigma, found {scale} and {sigma}"
         )
     spread = [_spread(n, scale, sigma) for n in low.shape]
-    dense = low.dense().astype(np.float32)
-    fine_shape = (scale * low.shape[0], scale * low.shape[1], scale * low.shape[2])
-    packed = np.empty((*fine_shape[:2], -(-fine_shape[2] // 64)), np.uint64)
-    for start in range(0, fine_shape[0], scale):
-        coarse = np.tensordot(spread[0][start : start + scale], dense, axes=(1, 0))
-        slab = spread[1] @ coarse @ spread[2].T  # (scale, fine Y, fine Z)
+    return _separable(low, low.dense().astype(np.float32), spread, scale, threshold)
+
+
+def trilinear(low: VoxelGrid, scale: int, threshold: float = 0.5) -> VoxelGrid:
+    """Occupancy, or coverage where the grid has it, interpolated linearly and cut.
+
+    Outside the grid all is empty.
+
+    Args:
+        low: (X, Y, Z) coarse grid.
+        scale: fine / coarse edge.
+        threshold: a fine voxel is occupied where the interpolated value at its centre is above it.
+
+    Raises:
+        UsageError: ``scale`` is not positive.
+    """
+    _check_scale("trilinear", scale)
+    values = low.dense().astype(np.float32) if low.coverage is None else low.coverage
+    spread = [_linear(n, scale, outside="zero") for n in low.shape]
+    return _separable(low, values, spread, scale, threshold)
+
+
+def sdf(low: VoxelGrid, scale: int, offset: float = 0.0) -> VoxelGrid:
+    """Signed distances of the coarse voxels, interpolated linearly and cut.
+
+    The distance of a voxel is that of its centre to the nearest centre on the other side, less half
+    a voxel (scipy's exact transform); outside the grid all is empty.
+
+    Args:
+        low: (X, Y, Z) coarse grid.
+        scale: fine / coarse edge.
+        offset: a fine voxel is occupied where it lies deeper than this inside, coarse voxels.
+
+    Raises:
+        UsageError: ``scale`` is not positive.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    _check_scale("sdf", scale)
+    dense = np.pad(low.dense(), 1)
+    depth = np.where(
+        dense, distance_transform_edt(dense) - 0.5, 0.5 - distance_transform_edt(~dense)
+    )
+    if not dense.any():
+        depth[:] = -1
+    spread = [_linear(n, scale, outside="border") for n in low.shape]
+    values = depth.astype(np.float32)
+    return _separable(low, values, spread, scale, offset)
+
+
+def soft_rank(low: VoxelGrid, scale: int) -> VoxelGrid:
+    """As many fine voxels in each coarse one as its coverage says, where the coverage points to.
+
+    The coverage is interpolated linearly; within each coarse voxel the ``coverage * scale³``
+    (rounded) fine voxels of the highest value stay, of equals the first in C order. So the volume
+    of the result is right in every coarse voxel. One layer of coarse voxels is dense at a time.
+
+    Args:
+        low: (X, Y, Z) coarse grid with `VoxelGrid.coverage`.
+        scale: fine / coarse edge.
+
+    Raises:
+        InputError: the grid has no coverage.
+        UsageError: ``scale`` is not positive.
+
+    >>> import dataclasses
+    >>> low = VoxelGrid.from_dense([[[1]]])
+    >>> soft = dataclasses.replace(low, coverage=np.full((1, 1, 1), 0.5, np.float32))
+    >>> soft_rank(soft, 2).count()
+    4
+    """
+    _check_scale("soft-rank", scale)
+    if low.coverage is None:
+        raise InputError(
+            "soft-rank: expected a grid of fractions, found one of bits; "
+            "a coverage grid comes from an npz with `coverage`"
+        )
+    keep = np.rint(low.coverage.astype(np.float64) * scale**3).astype(np.int64)
+    spread = [_linear(n, scale, outside="zero") for n in low.shape]
+    packed = _new_packed(low, scale)
+    for layer in range(low.shape[0]):
+        slab = _slab(low.coverage, spread, slice(layer * scale, (layer + 1) * scale))
+        fine = _highest(slab, keep[layer], scale)
+        packed[layer * scale : (layer + 1) * scale] = VoxelGrid.from_dense(fine).packed
+    return low.with_occupancy(packed, _fine_shape(low, scale), scale)
+
+
+def oracle(
+    low: VoxelGrid, scale: int, odms: npt.NDArray[np.uint16], low_rule: str = "any"
+) -> VoxelGrid:
+    """Carving with the true depth maps: the most that six views can give.
+
+    Under other rules than *any* the coarse grid is no superset of the truth, and a dilated one is
+    carved (DESIGN: the ceiling is about 0.93 then).
+
+    Args:
+        low: (X, Y, Z) coarse grid.
+        scale: fine / coarse edge.
+        odms: (6, N, N) uint16, of the true fine grid.
+        low_rule: how the coarse grid was made.
+    """
+    base = low if low_rule == "any" else ops.dilate(low)
+    return ops.carve(base, odms, scale)
+
+
+def coverage_of(fine: VoxelGrid, factor: int) -> npt.NDArray[np.float32]:
+    """(X, Y, Z) the occupied share of each block of ``factor``³ voxels of a grid.
+
+    Fine voxels that the last blocks lack count as empty, as `mvd_toolkit.pool` has it.
+    """
+    x, y, z = (-(-n // factor) for n in fine.shape)
+    shares = np.empty((x, y, z), np.float32)
+    for layer in range(x):
+        words = fine.packed[layer * factor : (layer + 1) * factor]
+        slab = VoxelGrid(words, (len(words), *fine.shape[1:])).dense()
+        missing = (0, 0), (0, y * factor - slab.shape[1]), (0, z * factor - slab.shape[2])
+        slab = np.pad(slab, missing)
+        blocks = slab.reshape(len(words), y, factor, z, factor)
+        shares[layer] = blocks.sum(axis=(0, 2, 4), dtype=np.int64) / factor**3
+    return shares
+
+
+def _check_scale(name: str, scale: int) -> None:
+    if scale < 1:
+        raise UsageError(f"{name}: expected a positive scale, found {scale}")
+
+
+def _fine_shape(low: VoxelGrid, scale: int) -> tuple[int, int, int]:
+    return (scale * low.shape[0], scale * low.shape[1], scale * low.shape[2])
+
+
+def _new_packed(low: VoxelGrid, scale: int) -> npt.NDArray[np.uint64]:
+    x, y, z = _fine_shape(low, scale)
+    return np.empty((x, y, words_per_line(z)), np.uint64)
+
+
+def _slab(values: Floats, spread: list[Floats], rows: slice) -> Floats:
+    """(rows, fine Y, fine Z) of the values spread along each axis by a matrix (fine, coarse)."""
+    coarse = np.tensordot(spread[0][rows], values, axes=(1, 0))
+    slab: Floats = spread[1] @ coarse @ spread[2].T
+    return slab
+
+
+def _separable(
+    low: VoxelGrid, values: Floats, spread: list[Floats], scale: int, threshold: float
+) -> VoxelGrid:
+    """Occupied where the spread values are above a threshold; a slab is dense at a time."""
+    packed = _new_packed(low, scale)
+    for start in range(0, len(packed), scale):
+        slab = _slab(values, spread, slice(start, start + scale))
         packed[start : start + scale] = VoxelGrid.from_dense(slab > threshold).packed
-    return low.with_occupancy(packed, fine_shape, scale)
+    return low.with_occupancy(packed, _fine_shape(low, scale), scale)
 
 
-def _spread(length: int, scale: int, sigma: float) -> npt.NDArray[np.float32]:
+def _highest(slab: Floats, keep: npt.NDArray[np.int64], scale: int) -> npt.NDArray[np.bool_]:
+    """The ``keep`` (Y, Z) highest of each block of a (scale, scale Y, scale Z) slab."""
+    y, z = keep.shape
+    blocks = slab.reshape(scale, y, scale, z, scale).transpose(1, 3, 0, 2, 4)
+    blocks = blocks.reshape(y * z, scale**3)
+    counts = keep.ravel()
+    chosen = np.zeros(blocks.shape, bool)
+    chosen[counts >= scale**3] = True
+    mixed = np.flatnonzero((counts > 0) & (counts < scale**3))
+    order = np.argsort(-blocks[mixed], axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(scale**3)[None], axis=1)
+    chosen[mixed] = ranks < counts[mixed, None]
+    back = chosen.reshape(y, z, scale, scale, scale).transpose(2, 0, 3, 1, 4)
+    return np.ascontiguousarray(back.reshape(slab.shape))
+
+
+def _linear(length: int, scale: int, outside: Literal["zero", "border"]) -> Floats:
+    """(scale * length, length or length + 2) linear interpolation at the centres of fine voxels.
+
+    With ``outside="border"`` the values have one more at each end.
+    """
+    centre = (np.arange(scale * length) + 0.5) / scale - 0.5
+    weights = np.maximum(1 - np.abs(centre[:, None] - np.arange(-1, length + 1)[None, :]), 0)
+    return np.asarray(weights if outside == "border" else weights[:, 1:-1], np.float32)
+
+
+def _spread(length: int, scale: int, sigma: float) -> Floats:
     """(scale * length, length): what each coarse voxel gives each fine one along one axis.
 
     Upsampling and blur are linear and separable, so both are one matrix an axis.

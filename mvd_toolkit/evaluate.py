@@ -1,15 +1,42 @@
-"""Scores of a prediction against the truth, for one pair of grids or two folders of them."""
+"""Scores of predictions: of one against its truth, or of methods on a stream of cases.
+
+::
+
+    rows = evaluate(find_items("dataset"), ["nearest", "gaussian", "default"])
+    print(markdown(summarise(rows)))
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import itertools
+import multiprocessing
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mvd_toolkit import plugins
+from mvd_toolkit.cases import Case, Item, find_items
 from mvd_toolkit.comparison import Comparison, Sampling
-from mvd_toolkit.errors import MVDError, UnavailableError, UsageError
+from mvd_toolkit.errors import InputError, MVDError, UnavailableError, UsageError
+from mvd_toolkit.evaluation_summary import markdown, summarise
 from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.methods import PREDICTION, Method, find_method
+
+__all__ = [
+    "Match",
+    "Row",
+    "default_metrics",
+    "evaluate",
+    "find_items",
+    "markdown",
+    "match_by_name",
+    "score",
+    "summarise",
+]
 
 
 def score(
@@ -67,6 +94,149 @@ def default_metrics() -> list[str]:
 
 
 @dataclass(frozen=True)
+class Row:
+    """What one method made of one case.
+
+    Attributes:
+        name: the case's.
+        method: the method's name.
+        category: the case's; empty when unknown.
+        low_rule: how the coarse grid was made; empty without one.
+        scores: metric -> value; empty when it failed.
+        seconds: that the method took, without reading and scoring.
+        error: why it failed; empty otherwise.
+        exit_code: of that error; 0 when there is none.
+    """
+
+    name: str
+    method: str = PREDICTION.name
+    category: str = ""
+    low_rule: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+    exit_code: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Row:
+        """What `to_dict` gave; an undefined score may be null.
+
+        Raises:
+            InputError: the values are no row.
+        """
+        try:
+            scores = {k: float("nan" if v is None else v) for k, v in values["scores"].items()}
+            return cls(**{**values, "scores": scores})
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise InputError(f"expected a row of an evaluation, found {values!r}") from error
+
+
+def evaluate(
+    items: Iterable[Item | Case],
+    methods: Sequence[str | Method] = ("nearest", "gaussian", "default"),
+    metrics: Sequence[str] | None = None,
+    *,
+    sampling: Sampling | None = None,
+    device: str = "cpu",
+    threads: int = 0,
+    workers: int = 1,
+) -> Iterator[Row]:
+    """Score methods on cases, one after the other: a row for each case and method, as it is done.
+
+    Cases are loaded when it is their turn and let go of afterwards. One that fails is a row with an
+    error and stops nothing.
+
+    Args:
+        items: of `find_items`, or cases.
+        methods: names, see `mvd_toolkit.methods`, or methods of one's own; ignored for a case that
+            comes with its prediction.
+        metrics: as for `score`.
+        sampling: as for `score`.
+        device: where networks run.
+        threads: of each process, 0 for one a core.
+        workers: processes; with more than one, methods are names.
+
+    Raises:
+        UsageError: no such method.
+        UnavailableError: no such metric.
+    """
+    names = default_metrics() if metrics is None else list(metrics)
+    for name in names:
+        plugins.metric(name)
+    job = _Job(tuple(methods), tuple(names), sampling or Sampling(), device, threads)
+    job.found()
+    if workers <= 1:
+        for item in items:
+            yield from job(item)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        stream = iter(items)
+        waiting: deque[Future[list[Row]]] = deque(
+            pool.submit(job.rows, item) for item in itertools.islice(stream, 2 * workers)
+        )
+        while waiting:
+            rows = waiting.popleft().result()
+            waiting.extend(pool.submit(job.rows, item) for item in itertools.islice(stream, 1))
+            yield from rows
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Scores the methods on one item; picklable."""
+
+    methods: tuple[str | Method, ...]
+    metrics: tuple[str, ...]
+    sampling: Sampling
+    device: str
+    threads: int
+
+    def found(self) -> list[Method]:
+        return [
+            m if isinstance(m, Method) else find_method(m, self.device, self.threads)
+            for m in self.methods
+        ]
+
+    def rows(self, item: Item | Case) -> list[Row]:
+        return list(self(item))
+
+    def __call__(self, item: Item | Case) -> Iterator[Row]:
+        methods = self.found()
+        try:
+            case = item if isinstance(item, Case) else item.load()
+        except (MVDError, OSError, MemoryError) as error:
+            for method in methods or [PREDICTION]:
+                yield _failed(item.name, method.name, item.category, "", error)
+            return
+        if case.prediction is not None:
+            methods = [PREDICTION]
+        for method in methods:
+            yield self._row(case, method)
+
+    def _row(self, case: Case, method: Method) -> Row:
+        try:
+            start = time.perf_counter()
+            made = method.make(case)
+            seconds = time.perf_counter() - start
+            scores = score(
+                made, case.truth, self.metrics, sampling=self.sampling, threads=self.threads
+            )
+        except (MVDError, OSError, MemoryError) as error:
+            return _failed(case.name, method.name, case.category, case.low_rule, error)
+        return Row(case.name, method.name, case.category, case.low_rule, scores, seconds)
+
+
+def _failed(name: str, method: str, category: str, low_rule: str, error: BaseException) -> Row:
+    code = error.exit_code if isinstance(error, MVDError) else InputError.exit_code
+    text = str(error) or type(error).__name__
+    return Row(name, method, category, low_rule, error=text, exit_code=code)
+
+
+@dataclass(frozen=True)
 class Match:
     """A prediction and the truth that has its name; the missing one is None.
 
@@ -104,17 +274,6 @@ def match_by_name(
             )
         preds[preds_name] = path
     return [Match(name, preds.get(name), truths.get(name)) for name in sorted({*preds, *truths})]
-
-
-def means(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over several items; empty for none.
-
-    >>> means([{"iou": 0.5}, {"iou": 1.0}])
-    {'iou': 0.75}
-    """
-    rows = list(scores)
-    names = rows[0] if rows else {}
-    return {name: sum(row[name] for row in rows) / len(rows) for name in names}
 
 
 def _by_name(paths: Iterable[Path], root: Path) -> dict[str, Path]:

@@ -1,19 +1,33 @@
-"""The matching of folders, and the baselines a model has to beat."""
+"""The matching of folders."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage, stats
 
-from mvd_toolkit import VoxelGrid, baselines
-from mvd_toolkit.errors import UsageError
-from mvd_toolkit.evaluate import Match, match_by_name, means
-
-
-def random_dense(shape: tuple[int, int, int], seed: int, density: float = 0.4) -> np.ndarray:
-    return np.random.default_rng(seed).random(shape) < density
+from mvd_toolkit import VoxelGrid, baselines, save, score, upsample_nearest
+from mvd_toolkit.cases import Case
+from mvd_toolkit.comparison import Sampling
+from mvd_toolkit.data import write_description
+from mvd_toolkit.errors import InputError, OutputExistsError, UsageError
+from mvd_toolkit.evaluate import (
+    Match,
+    Row,
+    evaluate,
+    find_items,
+    markdown,
+    match_by_name,
+    summarise,
+)
+from mvd_toolkit.evaluation_log import EvaluationLog, read_rows
+from mvd_toolkit.evaluation_summary import bootstrap, comma_separated
+from mvd_toolkit.methods import Method
+from mvd_toolkit.pair_file import write_pair
+from mvd_toolkit.voxelize import pair_of
 
 
 def paths(root: str, *names: str) -> list[Path]:
@@ -50,34 +64,148 @@ def test_matching_refuses_to_choose(
         match_by_name(paths("p", *pred), paths("t", *truth), (Path("p"), Path("t")))
 
 
-def test_means() -> None:
-    assert means([]) == {}
-    assert means([{"iou": 0.25}, {"iou": 0.75}]) == {"iou": 0.5}
+# --- rows -----------------------------------------------------------------------------------------
 
 
-def test_nearest_is_a_block_a_voxel() -> None:
-    dense = random_dense((3, 4, 5), 0)
-    low = VoxelGrid.from_dense(dense, (1, 2, 3), 0.5)
-    fine = baselines.nearest(low, 4)
-    expected = dense.repeat(4, 0).repeat(4, 1).repeat(4, 2)
-    assert np.array_equal(fine.dense(), expected)
-    assert (fine.origin, fine.spacing) == ((1, 2, 3), (0.125,) * 3)
+def blob(edge: int, seed: int) -> VoxelGrid:
+    """Smooth lumps."""
+    values = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(edge,) * 3), 3)
+    return VoxelGrid.from_dense(values > np.quantile(values, 0.8))
 
 
-@pytest.mark.parametrize(("sigma", "threshold"), [(1.0, 0.5), (3.7, 0.4), (6.0, 0.55)])
-@pytest.mark.parametrize("scale", [2, 8])
-def test_gaussian_is_that_of_scipy(sigma: float, threshold: float, scale: int) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
-    dense = random_dense((5, 9, 6), 4)
-    nearest = dense.repeat(scale, 0).repeat(scale, 1).repeat(scale, 2).astype(np.float64)
-    blurred = ndimage.gaussian_filter(nearest, sigma, mode="constant", truncate=4.0)
-    found = baselines.gaussian(VoxelGrid.from_dense(dense), scale, sigma, threshold).dense()
-    clear = np.abs(blurred - threshold) > 1e-5
-    assert np.array_equal(found[clear], (blurred > threshold)[clear])
-    assert clear.mean() > 0.99
+@pytest.fixture
+def shapes(tmp_path: Path) -> Path:
+    """Four fine grids of two kinds."""
+    for index, name in enumerate(("chair_1", "chair_2", "lamp_1", "lamp_2")):
+        (tmp_path / "shapes").mkdir(exist_ok=True)
+        save(blob(32, index), tmp_path / "shapes" / f"{name}.npz")
+    return tmp_path / "shapes"
 
 
-def test_gaussian_refuses_what_makes_no_sense() -> None:
-    low = VoxelGrid.from_dense([[[1]]])
-    with pytest.raises(UsageError, match="expected a positive scale and sigma, found 8 and 0"):
-        baselines.gaussian(low, 8, sigma=0)
+QUICK = Sampling(points=200)
+
+
+def test_rows_are_the_scores_of_each_method(shapes: Path) -> None:
+    items = find_items(shapes, edges=(8, 32))
+    rows = list(evaluate(items, ["nearest", "wide=gaussian:sigma=3,threshold=.5"], sampling=QUICK))
+    assert [(r.name, r.method) for r in rows[:3]] == [
+        ("chair_1", "nearest"),
+        ("chair_1", "wide"),
+        ("chair_2", "nearest"),
+    ]
+    pair = pair_of(blob(32, 0), 4)
+    assert rows[0].scores == score(upsample_nearest(pair.low, 4), pair.high, sampling=QUICK)
+    made = baselines.gaussian(pair.low, 4, 3, 0.5)
+    assert rows[1].scores["iou"] == score(made, pair.high, ["iou"])["iou"]
+    assert {row.category for row in rows} == {"chair", "lamp"}
+
+
+def test_any_number_of_processes_gives_the_same_rows(shapes: Path) -> None:
+    items = find_items(shapes, edges=(8, 32), low_rule="half")
+    one, two = (
+        [replace(row, seconds=0) for row in evaluate(items, ["sdf"], ["iou"], workers=n)]
+        for n in (1, 2)
+    )
+    assert one == two
+    assert {row.low_rule for row in one} == {"half"}
+
+
+def test_cases_stream(shapes: Path) -> None:
+    items = find_items(shapes, edges=(8, 32))
+    taken = []
+    rows = evaluate((taken.append(i.name) or i for i in items), ["nearest"], ["iou"])
+    next(rows)
+    assert taken == ["chair_1"]
+
+
+def test_methods_of_ones_own() -> None:
+    truth = blob(16, 0)
+    copy = Method("copy", lambda case: case.truth)
+    (row,) = evaluate([Case("x", truth, low=truth)], [copy], ["iou"])
+    assert row.scores == {"iou": 1.0}
+
+
+def test_a_failure_is_a_row(shapes: Path) -> None:
+    (shapes / "chair_1.npz").write_bytes(b"nothing")
+    rows = list(evaluate(find_items(shapes, edges=(8, 32)), ["nearest"], ["iou"]))
+    assert [bool(row.error) for row in rows] == [True, False, False, False]
+    assert rows[0].exit_code == 3
+    assert summarise(rows)["failed"] == 1
+
+
+def test_pairs_of_a_dataset(tmp_path: Path) -> None:
+    pair = pair_of(blob(32, 3), 4)
+    write_description(tmp_path, [(8, 32)], recipe={})
+    write_pair(tmp_path / "test", "chair_7-ab12", pair)
+    for rule, low in (("any", pair.low), ("half", pair.low_half), ("centre", pair.low_centre)):
+        (item,) = find_items(tmp_path, low_rule=rule)
+        case = item.load()
+        assert case.truth == pair.high
+        assert np.array_equal(case.input.packed, low.packed)
+        assert (case.category, case.low_rule, case.scale) == ("chair", rule, 4)
+    soft = find_items(tmp_path, low_rule="soft")[0].load().input
+    assert soft.coverage is not None
+    assert soft.coverage.sum() * 64 == pair.high.count()
+
+
+# --- summaries ------------------------------------------------------------------------------------
+
+
+def rows_of(*values: float, method: str = "m") -> list[Row]:
+    return [Row(f"i{n}", method, scores={"iou": value}) for n, value in enumerate(values)]
+
+
+def test_bootstrap_is_that_of_scipy() -> None:
+    values = np.random.default_rng(0).random(60)
+    expected = stats.bootstrap((values,), np.mean, method="percentile", rng=1).confidence_interval
+    assert bootstrap(values.tolist()) == pytest.approx(tuple(expected), abs=0.01)
+
+
+def test_summary_leaves_undefined_scores_out() -> None:
+    summary = summarise(rows_of(0.2, 0.4, float("nan")))
+    assert summary["methods"]["m"]["iou"]["mean"] == pytest.approx(0.3)
+    assert summary["methods"]["m"]["iou"]["count"] == 2
+    assert summary["worst"]["m"][0] == {"name": "i0", "iou": 0.2}
+    assert summary["best"]["m"][0] == {"name": "i1", "iou": 0.4}
+
+
+def test_markdown_and_csv() -> None:
+    rows = [*rows_of(0.5, 0.5), *rows_of(0.25, 0.25, method="n")]
+    assert markdown(summarise(rows)) == (
+        "| method | low rule | iou |\n|---|---|---|\n"
+        "| m | none | 0.500 ± 0.000 |\n| n | none | 0.250 ± 0.000 |\n"
+    )
+    lines = comma_separated(rows).splitlines()
+    assert lines[0] == "name,category,method,low_rule,iou,seconds,error"
+    assert lines[1] == "i0,,m,,0.5,0.0000,"
+
+
+# --- logs -----------------------------------------------------------------------------------------
+
+
+def test_a_log_goes_on_after_half_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = rows_of(0.5, float("nan"))
+    with EvaluationLog(path, {"a": 1}) as log:
+        log.add(rows[0])
+    with path.open("a") as file:
+        file.write('{"name": "i1", "sco')
+    with EvaluationLog(path, {"a": 1}) as log:
+        assert log.is_done("i0", ["m"])
+        assert not log.is_done("i1", ["m"])
+        log.add(rows[1])
+    recipe, found = read_rows([path])
+    assert recipe == {"a": 1}
+    assert found[0] == rows[0]
+    assert np.isnan(found[1].scores["iou"])
+
+
+def test_a_log_of_another_recipe_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    EvaluationLog(path, {"a": 1}).__exit__(None, None, None)
+    with pytest.raises(OutputExistsError, match=r"rows.jsonl: holds rows of another evaluation"):
+        EvaluationLog(path, {"a": 2})
+    EvaluationLog(path, {"a": 2}, overwrite=True).__exit__(None, None, None)
+    (tmp_path / "other").write_text("{}\n")
+    with pytest.raises(InputError, match="is no log of an evaluation"):
+        read_rows([tmp_path / "other"])

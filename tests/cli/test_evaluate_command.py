@@ -32,11 +32,14 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def test_two_files(mvd: Mvd, pair: tuple[Path, Path]) -> None:
     result = mvd("evaluate", *pair)
     assert result.code == 0
-    assert result.out.split() == ["name", "iou", "p.npy", "0.5"]
+    assert result.out.splitlines()[0].split() == ["iou", "0.5"]
     document = mvd("evaluate", *pair, "--json").document
     assert document["schema"] == "mvd.evaluate/1"
-    assert document["items"] == [{"name": "p.npy", "iou": 0.5}]
-    assert document["summary"] == {"count": 1, "failed": 0, "mean": {"iou": 0.5}}
+    (item,) = document["items"]
+    assert (item["name"], item["method"], item["scores"]["iou"]) == ("p.npy", "prediction", 0.5)
+    summary = document["summary"]
+    assert (summary["count"], summary["failed"]) == (1, 0)
+    assert summary["methods"]["prediction"]["iou"]["mean"] == 0.5
 
 
 @pytest.mark.parametrize(("limit", "code"), [("iou=0.5", 0), ("iou=0.51", 7)])
@@ -51,7 +54,12 @@ def test_fail_under_says_what_was_found(mvd: Mvd, pair: tuple[Path, Path]) -> No
         "message": "iou: expected at least 0.8, found 0.5",
         "exit_code": 7,
     }
-    assert document["summary"]["mean"] == {"iou": 0.5}
+    assert document["summary"]["methods"]["prediction"]["iou"]["mean"] == 0.5
+
+
+def test_fail_under_of_what_should_be_low(mvd: Mvd, pair: tuple[Path, Path]) -> None:
+    assert mvd("evaluate", *pair, "--fail-under", "chamfer=2").code == 0
+    assert mvd("evaluate", *pair, "--fail-under", "chamfer=0.0001").code == 7
 
 
 @pytest.mark.parametrize(
@@ -59,7 +67,7 @@ def test_fail_under_says_what_was_found(mvd: Mvd, pair: tuple[Path, Path]) -> No
     [
         ("iou", "expected METRIC=VALUE, found 'iou'"),
         ("iou=high", "expected METRIC=VALUE, found 'iou=high'"),
-        ("nearness=1", "expected a metric of iou, found 'nearness'"),
+        ("nearness=1", "expected a metric of iou, precision, recall"),
         ("iou=nan", "expected a number, found 'iou=nan'"),
     ],
 )
@@ -77,10 +85,13 @@ def test_folders_are_matched_by_name(mvd: Mvd, tmp_path: Path) -> None:
     write(tmp_path / "truth" / "a.npz", 0, 1)
     write(tmp_path / "truth" / "sub" / "b.npz", 0, 1)
     document = mvd("evaluate", tmp_path / "pred", tmp_path / "truth", "--json").document
-    assert document["items"] == [{"name": "a", "iou": 0.5}, {"name": "sub/b", "iou": 1.0}]
-    assert document["summary"]["mean"] == {"iou": 0.75}
-    result = mvd("evaluate", tmp_path / "pred", tmp_path / "truth")
-    assert result.out.splitlines()[-1].split() == ["mean", "iou", "0.75"]
+    found = [(i["name"], i["category"], i["scores"]["iou"]) for i in document["items"]]
+    assert found == [("a", "", 0.5), ("sub/b", "sub", 1.0)]
+    assert document["summary"]["methods"]["prediction"]["iou"]["mean"] == 0.75
+    result = mvd("evaluate", tmp_path / "pred", tmp_path / "truth", "--metric", "iou")
+    lines = [line.split() for line in result.out.splitlines()]
+    assert lines[:3] == [["name", "iou"], ["a", "0.5"], ["sub/b", "1"]]
+    assert lines[3:] == [["mean", "iou"], ["prediction", "0.75"]]
 
 
 def test_missing_partner_is_a_failure(mvd: Mvd, tmp_path: Path) -> None:
@@ -90,7 +101,7 @@ def test_missing_partner_is_a_failure(mvd: Mvd, tmp_path: Path) -> None:
     write(tmp_path / "truth" / "c.npy", 0)
     result = mvd("evaluate", tmp_path / "pred", tmp_path / "truth", "--json")
     assert result.code == 4
-    messages = [item.get("error", {}).get("message", "") for item in result.document["items"]]
+    messages = [item.get("error", "") for item in result.document["items"]]
     assert messages[0] == ""
     assert messages[1].endswith("b.npy: no truth has its name")
     assert messages[2].endswith("c.npy: no prediction has its name")
@@ -112,3 +123,56 @@ def test_file_that_is_not_there(mvd: Mvd, pair: tuple[Path, Path], tmp_path: Pat
     result = mvd("evaluate", pair[0], tmp_path / "nothing.npy")
     assert result.code == 3
     assert "nothing.npy: no such file or folder" in result.err
+
+
+# --- methods on a dataset -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def balls(tmp_path: Path, ball: VoxelGrid) -> Path:
+    """Fine grids of two kinds, 16 voxels an edge."""
+    for name in ("ball_1", "ball_2", "other_1", "other_2"):
+        (tmp_path / "balls").mkdir(exist_ok=True)
+        save(ball, tmp_path / "balls" / f"{name}.npz")
+    return tmp_path / "balls"
+
+
+SHARED = ("--pairs", "4:16", "--method", "nearest", "--method", "sdf", "--metric", "iou")
+
+
+def test_methods_by_category(mvd: Mvd, balls: Path, tmp_path: Path) -> None:
+    files = ("--csv", tmp_path / "out/r.csv", "--markdown", tmp_path / "out/r.md")
+    result = mvd("evaluate", balls, *SHARED, *files, "--json")
+    assert result.code == 0
+    summary = result.document["summary"]
+    assert summary["count"] == 8
+    assert list(summary["categories"]) == ["ball", "other"]
+    assert set(summary["categories"]["ball"]) == {"nearest", "sdf"}
+    assert summary["low_rules"] == ["any"]
+    assert len((tmp_path / "out/r.csv").read_text().splitlines()) == 9
+    assert "| sdf | any |" in (tmp_path / "out/r.md").read_text()
+
+
+def test_a_run_goes_on_and_shares_are_merged(mvd: Mvd, balls: Path, tmp_path: Path) -> None:
+    logs = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    for index, log in enumerate(logs, 1):
+        done = mvd("evaluate", balls, *SHARED, "--share", f"{index}/2", "-o", log, "--json")
+        assert done.document["summary"]["count"] == 4
+    again = mvd("evaluate", balls, *SHARED, "-o", logs[0])
+    assert "2 of 4 are in" in again.err
+    merged = mvd("evaluate", "--merge", *logs, "--json").document["summary"]
+    whole = mvd("evaluate", balls, *SHARED, "--json").document["summary"]
+    assert merged["methods"] == whole["methods"]
+    other = mvd("evaluate", balls, *SHARED, "--seed", "1", "-o", logs[0])
+    assert other.code == 6
+    assert "--on-exists overwrite" in other.err
+
+
+def test_two_methods_of_one_name(mvd: Mvd, balls: Path) -> None:
+    result = mvd("evaluate", balls, "--method", "sdf", "--method", "sdf")
+    assert result.code == 2
+    assert "two methods are called sdf" in result.err
+
+
+def test_a_model_that_is_not_there(mvd: Mvd, balls: Path) -> None:
+    assert mvd("evaluate", balls, "-m", "nowhere/model").code == 5

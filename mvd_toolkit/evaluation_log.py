@@ -1,0 +1,118 @@
+"""Rows of an evaluation on disk, a JSON object a line: what was done is not done again.
+
+The first line is the recipe; another recipe, another file. A line is written whole and flushed, so
+a kill at any moment loses the row in hand and no other. Several files with one recipe, from
+machines that each did a share, are merged by reading them together.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final
+
+from mvd_toolkit.errors import InputError, OutputExistsError
+from mvd_toolkit.evaluate import Row
+
+SCHEMA: Final = "mvd.rows/1"
+
+
+class EvaluationLog:
+    """Appends rows to a file and knows which are there.
+
+    Attributes:
+        rows: those that are there, in order.
+
+    Raises:
+        OutputExistsError: the file holds rows of another recipe.
+        InputError: the file is no log.
+    """
+
+    def __init__(self, path: Path, recipe: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        head = {"schema": SCHEMA, "recipe": json.loads(json.dumps(recipe))}
+        size = 0
+        if path.exists() and not overwrite:
+            there, self.rows, size = _read(path)
+            if there != head["recipe"]:
+                raise OutputExistsError(
+                    f"{path}: holds rows of another evaluation; --on-exists overwrite replaces "
+                    "them, or -o names another file"
+                )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = path.open("r+" if size else "w", encoding="utf-8")
+        if size:
+            self._file.seek(size)
+            self._file.truncate()  # half a line that a kill left
+        else:
+            self._write(head)
+
+    def add(self, row: Row) -> None:
+        """Write a row."""
+        self._write(_plain(row))
+        self.rows.append(row)
+
+    def is_done(self, name: str, methods: Iterable[str]) -> bool:
+        """Whether there is a row without error for a case and each method."""
+        done = {(row.name, row.method) for row in self.rows if not row.error}
+        return all((name, method) in done for method in methods)
+
+    def __enter__(self) -> EvaluationLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+
+
+def read_rows(paths: Iterable[Path]) -> tuple[dict[str, Any], list[Row]]:
+    """The recipe and the rows of logs of one evaluation; of a case's repeats the last good one.
+
+    Raises:
+        InputError: a file is no log, or their recipes differ.
+    """
+    recipe: dict[str, Any] | None = None
+    rows: dict[tuple[str, str], Row] = {}
+    first = None
+    for path in paths:
+        there, found, _ = _read(path)
+        if recipe is not None and there != recipe:
+            raise InputError(f"{path}: holds rows of another evaluation than {first}")
+        recipe, first = there, first or path
+        for row in found:
+            key = (row.name, row.method)
+            if key not in rows or not row.error:
+                rows[key] = row
+    return recipe or {}, list(rows.values())
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Row], int]:
+    """The recipe, the rows and the size of the whole lines."""
+    content = path.read_bytes()
+    size = content.rfind(b"\n") + 1
+    lines = content[:size].decode("utf-8", "replace").splitlines()
+    try:
+        documents = [json.loads(line) for line in lines]
+        if not documents or documents[0].get("schema") != SCHEMA:
+            raise ValueError("its first line is no recipe")
+        return documents[0]["recipe"], [Row.from_dict(line) for line in documents[1:]], size
+    except (ValueError, KeyError, AttributeError, InputError) as error:
+        raise InputError(f"{path}: is no log of an evaluation: {error}") from error
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    values = row.to_dict()
+    values["scores"] = {k: v if math.isfinite(v) else None for k, v in row.scores.items()}
+    return values
