@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from mvd_toolkit import __version__, ops
-from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES
+from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES, SOFT_RULE
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.io.atomic import atomic
@@ -215,6 +216,7 @@ class PairDataset:
         self.lows = {
             rule: np.empty((len(files), self.low, self.low, words), np.uint64) for rule in LOW_RULES
         }
+        self._covered: dict[int, npt.NDArray[np.uint16]] = {}  # fine voxels, of soft grids
         for index, path in enumerate(files):
             self._load(index, path)
 
@@ -235,9 +237,23 @@ class PairDataset:
         return digest.hexdigest()
 
     def low_grid(self, index: int, rule: str = "any") -> VoxelGrid:
-        """The low grid of a pair, in units of fine voxels."""
-        edge = (self.low,) * 3
-        return VoxelGrid(self.lows[rule][index], edge, spacing=(float(self.scale),) * 3)
+        """The low grid of a pair, in units of fine voxels; under *soft* with its coverage."""
+        soft = rule == SOFT_RULE
+        return VoxelGrid(
+            self.lows["any" if soft else rule][index],
+            (self.low,) * 3,
+            spacing=(float(self.scale),) * 3,
+            coverage=self.coverage(index) if soft else None,
+        )
+
+    def coverage(self, index: int) -> npt.NDArray[np.float32]:
+        """(N, N, N) occupied fractions of a pair's low voxels; counted once, then remembered."""
+        voxels = self.scale**3
+        if index not in self._covered:
+            shares = ops.coverage(self.high_grid(index), self.scale).coverage
+            assert shares is not None
+            self._covered[index] = np.rint(shares * voxels).astype(np.uint16)
+        return (self._covered[index] / voxels).astype(np.float32)
 
     def high_grid(self, index: int) -> VoxelGrid:
         """The fine grid of a pair: the hull that its ODMs tell."""

@@ -57,10 +57,12 @@ class Learner:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
-        judge = {"judge": self._adversary.judge} if self._adversary else {}
+        more: dict[str, Any] = {"judge": self._adversary.judge} if self._adversary else {}
+        if batch.coverage is not None:
+            more["coverage"] = batch.coverage
         with self._autocast:
             loss, figures = self._loss(
-                batch.low, batch.rule_index, batch.odms, self._settings.faces, **judge
+                batch.low, batch.rule_index, batch.odms, self._settings.faces, **more
             )
         weight = self._parallel.weight(figures.pop("pixels", 1.0))
         self._parallel.backward(weight * loss)

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from mvd_toolkit import ops, plugins
-from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.conventions import INPUT_RULES
 from mvd_toolkit.data import PairDataset
 from mvd_toolkit.directory_lock import only_writer, remove_leftovers
 from mvd_toolkit.errors import MVDError, UsageError
@@ -118,7 +118,7 @@ class _Run:
             predictors["silhouette"],
             predictors["depth"],
             scale=self.scale,
-            rules=tuple(rule for rule in LOW_RULES if self.settings.rules.get(rule)),
+            rules=tuple(rule for rule in INPUT_RULES if self.settings.rules.get(rule)),
             fusion=_fusion(self.settings.kind, self.scale),
             about=_about(self),
         )
@@ -286,7 +286,7 @@ def _scores(run: _Run) -> dict[str, float]:
 
 def _validation_rules(settings: Settings, count: int) -> list[str]:
     """A fixed rule for each validation shape, in the proportions of training."""
-    rules = [rule for rule in LOW_RULES if settings.rules.get(rule)]
+    rules = [rule for rule in INPUT_RULES if settings.rules.get(rule)]
     total = sum(settings.rules[rule] for rule in rules)
     owed = dict.fromkeys(rules, 0.0)
     chosen = []

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from mvd_toolkit import _core
-from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE
 from mvd_toolkit.data import PairDataset
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.symmetry import SYMMETRIES
@@ -29,13 +29,16 @@ class Batch:
 
     Attributes:
         low: (B, N, N, N) bool.
-        rule_index: (B,) int64, place in `LOW_RULES`.
+        rule_index: (B,) int64, place in `INPUT_RULES`.
         odms: (B, 6, sN, sN) int64.
+        coverage: (B, N, N, N) float32, the fractions of grids whose rule is *soft*, the bits of the
+            others; None where none is.
     """
 
     low: torch.Tensor
     rule_index: torch.Tensor
     odms: torch.Tensor
+    coverage: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class _Draw:
     low: npt.NDArray[np.bool_]
     rules: npt.NDArray[np.int64]
     odms: npt.NDArray[np.int16]
+    coverage: npt.NDArray[np.float32] | None
     symmetries: npt.NDArray[np.int64]
 
 
@@ -71,7 +75,8 @@ class Batches:
             dataset: in memory.
             batch_size: shapes in a batch.
             seed: of the order, rules and symmetries.
-            rules: low rule -> how often it is drawn, relative; by default *any* alone.
+            rules: low rule -> how often it is drawn, relative; by default *any* alone. *soft* is
+                one.
             augment: turn each shape by one of the 48 symmetries of the cube.
             device: where the tensors go.
             part: which part of every batch, of how many: several processes share it.
@@ -94,10 +99,10 @@ class Batches:
             )
         self._mine = slice(number * batch_size // parts, (number + 1) * batch_size // parts)
         weights = rules or {"any": 1.0}
-        self._chances = np.array([weights.get(rule, 0.0) for rule in LOW_RULES])
+        self._chances = np.array([weights.get(rule, 0.0) for rule in INPUT_RULES])
         self._chances /= self._chances.sum()
         self._occupied = np.stack(
-            [dataset.lows[rule].any(axis=(1, 2, 3)) for rule in LOW_RULES], axis=1
+            [dataset.lows[_bits(rule)].any(axis=(1, 2, 3)) for rule in INPUT_RULES], axis=1
         )
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
 
@@ -124,15 +129,33 @@ class Batches:
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         indices = np.array([self._at(int(place)) for place in places])
         random = np.random.default_rng([self._seed, _DRAW, step])
-        rules = random.choice(len(LOW_RULES), len(indices), p=self._chances)
-        rules = np.where(self._occupied[indices, rules], rules, LOW_RULES.index("any"))
+        rules = random.choice(len(INPUT_RULES), len(indices), p=self._chances)
+        rules = np.where(self._occupied[indices, rules], rules, INPUT_RULES.index("any"))
         symmetries = random.integers(len(SYMMETRIES), size=len(indices))[self._mine]
         indices, rules = indices[self._mine], rules[self._mine]
         packed = np.stack(
-            [self.dataset.lows[LOW_RULES[r]][i] for i, r in zip(indices, rules, strict=True)]
+            [
+                self.dataset.lows[_bits(INPUT_RULES[r])][i]
+                for i, r in zip(indices, rules, strict=True)
+            ]
         )
         low = _core.unpack(packed, self.dataset.low, 1)
-        return _Draw(low, rules, self.dataset.odms[indices].view(np.int16), symmetries)
+        odms = self.dataset.odms[indices].view(np.int16)
+        return _Draw(low, rules, odms, self._coverage(low, indices, rules), symmetries)
+
+    def _coverage(
+        self,
+        low: npt.NDArray[np.bool_],
+        indices: npt.NDArray[np.int64],
+        rules: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float32] | None:
+        soft = rules == INPUT_RULES.index(SOFT_RULE)
+        if not soft.any():
+            return None
+        coverage = low.astype(np.float32)
+        for place in np.flatnonzero(soft):
+            coverage[place] = self.dataset.coverage(int(indices[place]))
+        return coverage
 
     def _at(self, place: int) -> int:
         """The shape at a place of the endless sequence."""
@@ -146,8 +169,18 @@ class Batches:
     def _deliver(self, draw: _Draw) -> Batch:
         low = torch.from_numpy(draw.low).to(self.device, non_blocking=True)
         odms = torch.from_numpy(draw.odms).to(self.device, non_blocking=True)
+        coverage = None if draw.coverage is None else torch.from_numpy(draw.coverage)
+        if coverage is not None:
+            coverage = coverage.to(self.device, non_blocking=True)
         if self.augment:
             chosen = [SYMMETRIES[i] for i in draw.symmetries]
             low = torch.stack([s.grid(g) for s, g in zip(chosen, low, strict=True)])
             odms = torch.stack([s.odms(o) for s, o in zip(chosen, odms, strict=True)])
-        return Batch(low, torch.from_numpy(draw.rules).to(self.device), odms.long())
+            if coverage is not None:
+                coverage = torch.stack([s.grid(c) for s, c in zip(chosen, coverage, strict=True)])
+        return Batch(low, torch.from_numpy(draw.rules).to(self.device), odms.long(), coverage)
+
+
+def _bits(rule: str) -> str:
+    """The low rule whose bits a grid of that rule has."""
+    return "any" if rule == SOFT_RULE else rule

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from mvd_toolkit import plugins
-from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE
 from mvd_toolkit.errors import UnavailableError, UsageError
 from mvd_toolkit.options import parse_options
 from mvd_toolkit.silhouette_weights import SilhouetteWeights
@@ -276,8 +276,9 @@ def parse_rules(text: str) -> dict[str, float]:
 
 
 def _check_rules(rules: Mapping[str, float]) -> None:
-    if not rules or not set(rules) <= set(LOW_RULES):
-        raise UsageError(f"low rules: expected some of {', '.join(LOW_RULES)}, found {list(rules)}")
+    if not rules or not set(rules) <= set(INPUT_RULES):
+        expected = ", ".join(INPUT_RULES)
+        raise UsageError(f"low rules: expected some of {expected}, found {list(rules)}")
     if not all(0 < share < float("inf") for share in rules.values()):
         raise UsageError(f"low rules: expected shares above 0, found {dict(rules)}")
 
@@ -317,6 +318,8 @@ def _check(settings: Settings) -> None:
     if settings.faces > 6:
         raise UsageError(f"faces: expected at most 6, found {settings.faces}")
     _check_rules(settings.rules)
+    if SOFT_RULE in settings.rules and settings.kind != "view":
+        raise UsageError(f"low rules: {settings.kind} predictors see bits only, found {SOFT_RULE}")
     changed = [
         name
         for name in ("silhouette_weights", "depth_head", "adversarial")

@@ -114,7 +114,8 @@ class Upscaler:
                 the model's own, or the largest that 1024 allows.
             low_rule: how the grid was made: any, half, centre, soft (its coverage is to be used),
                 or auto: soft where the grid has coverage, else a guess.
-            fill: "hull" fills what no face can see into; "none" takes the grid as it is.
+            fill: "hull" fills what no face can see into; "none" takes the grid as it is. Fractions
+                are kept either way.
             threads: for the core and the networks; 0 means all cores.
 
         Returns:
@@ -215,10 +216,9 @@ class Upscaler:
     def _upscale_soft(
         self, grid: VoxelGrid, low: VoxelGrid, threads: int, clock: _Clock
     ) -> VoxelGrid:
-        """Fill by coverage; what ``low`` has filled besides ``grid`` is full."""
-        assert grid.coverage is not None
-        filled = low.dense() & ~grid.dense()
-        coverage = np.where(filled, np.float32(1), grid.coverage)
+        """Fill by coverage. ``low`` is what the networks see: ``grid`` or its hull."""
+        coverage = grid.coverage
+        assert coverage is not None
         with clock("networks", 0.02):
             levels = self._levels(low, coverage, threads)
         with clock("carve", 0.85):

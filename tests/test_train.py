@@ -323,6 +323,17 @@ def test_an_adversary_goes_on_where_it_stopped(dataset, tmp_path):
     assert same_files(tmp_path / "parts" / "model", tmp_path / "whole" / "model")
 
 
+def test_fractions_are_learned_and_the_model_says_so(dataset, tmp_path):
+    settings = make_settings(epochs=2, rules={"any": 1.0, "soft": 1.0}, **DEFAULT)
+    train(dataset, tmp_path / "run", settings=settings)
+    model = Model.load(tmp_path / "run" / "model")
+    assert model.config.rules == ("any", "soft")
+    scores = [line for line in metrics(tmp_path / "run") if "val_iou_soft" in line]
+    assert all(line["val_iou_soft"] > line["val_iou_any"] for line in scores)
+    with pytest.raises(UsageError, match="paper predictors see bits only, found soft"):
+        make_settings(rules={"soft": 1.0}, **PAPER)
+
+
 def test_a_run_of_minutes_ends(dataset, tmp_path):
     result = train(dataset, tmp_path / "run", minutes=0.01, **DEFAULT)
     assert result.steps >= 1
@@ -396,7 +407,7 @@ def test_set_options_reach_their_role_and_are_typed():
         ({"options": {"train.momentum": 1}}, "unet has no option 'train.momentum'"),
         ({"options": {"train.ema": "x"}}, "'ema' of train: expected a number or none, found 'x'"),
         ({"patience": 0}, "patience: expected at least 1, found 0"),
-        ({"rules": {"all": 1.0}}, r"expected some of any, half, centre, found \['all'\]"),
+        ({"rules": {"all": 1.0}}, r"expected some of any, half, centre, soft, found \['all'\]"),
         ({"preset": "paper", "adversarial": 1.0}, "preset paper has losses of its own"),
     ],
 )

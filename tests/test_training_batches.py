@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mvd_toolkit import ops
-from mvd_toolkit.conventions import LOW_RULES
+from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
 from mvd_toolkit.data import PairDataset, write_description
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.pair_file import write_pair
@@ -59,6 +59,21 @@ def test_low_grid_and_odms_are_of_one_shape_however_it_is_turned(dataset):
             high = ops.project_odms(odms.numpy().astype(np.uint16), votes=1, like=like)
             pooled = ops.hull(ops.pool(high, 4, LOW_RULES[int(rule)]))
             assert np.array_equal(pooled.dense(), low.numpy())
+
+
+def test_soft_batches_tell_how_much_of_each_voxel_is_occupied(dataset):
+    batches = Batches(dataset, 7, rules={"any": 1.0, "soft": 1.0})
+    for step in range(3):
+        batch = batches.batch(step)
+        for low, rule, odms, coverage in zip(
+            batch.low, batch.rule_index, batch.odms, batch.coverage, strict=True
+        ):
+            like = VoxelGrid.from_dense(np.zeros((32, 32, 32), bool))
+            high = ops.project_odms(odms.numpy().astype(np.uint16), votes=1, like=like)
+            soft = INPUT_RULES[int(rule)] == "soft"
+            expected = ops.coverage(high, 4).coverage if soft else low.numpy()
+            assert np.array_equal(coverage.numpy(), expected)
+    assert Batches(dataset, 7, rules=ALL).batch(0).coverage is None
 
 
 def test_every_shape_comes_up_equally_often(dataset):

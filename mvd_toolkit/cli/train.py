@@ -55,7 +55,7 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     low_rule: Annotated[
         str | None,
-        typer.Option(metavar="RULES", help="Low rules to learn, any=2,half=1,centre=1 say."),
+        typer.Option(metavar="RULES", help="Low rules to learn, any=2,half=1,soft=1 say."),
     ] = None,
     patience: Annotated[
         int | None, typer.Option(min=1, help="End after so many validations without a better IoU.")
