@@ -8,10 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.io.format import HEAD_BYTES, Format
+
+_NOT_READ: Final = {
+    b"<Xdmf": "XDMF, which keeps its numbers in other files; `meshio convert` makes VTU of it",
+    b"\x89HDF\r\n": "HDF5, which says nothing of voxels; save the array as npy",
+    b" BDV": "OpenVDB, for which there is no wheel; a plugin can read it",
+}
+"""Marks of files that are known, and why they are not read."""
 
 
 def known_formats() -> tuple[Format, ...]:
@@ -34,6 +41,9 @@ def sniff(path: str | os.PathLike[str]) -> Format:
     for candidate in known_formats():
         if _matches(candidate, head, size):
             return candidate
+    for mark, what in _NOT_READ.items():
+        if mark in head:
+            raise InputError(f"{path}: expected one of {_names(known_formats())}, found {what}")
     named = format_of_suffix(file)
     if named is None:
         raise InputError(

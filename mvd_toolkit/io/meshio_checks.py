@@ -55,7 +55,10 @@ def vtk(data: bytes) -> int:
     dataset = re.search(rb"^DATASET[ \t]+(\S+)", data, re.MULTILINE | re.IGNORECASE)
     found = dataset[1].upper() if dataset else b"none"
     if found != b"UNSTRUCTURED_GRID":
-        raise ValueError(f"expected DATASET UNSTRUCTURED_GRID, found {found.decode('latin-1')}")
+        raise ValueError(
+            "expected DATASET UNSTRUCTURED_GRID or POLYDATA, found "
+            f"{found.decode('latin-1', 'replace')[:40]}"
+        )
     for line in _VTK_COUNTS.finditer(data):
         _fit(data, line[0])
     types = re.search(rb"^CELL_TYPES[ \t]+([0-9]{1,18})\s", data, re.MULTILINE | re.IGNORECASE)
@@ -68,9 +71,16 @@ def vtu(data: bytes) -> None:
     """No document type, and no array that unpacks to more than the file can hold."""
     if re.search(rb"<!(DOCTYPE|ENTITY)", data):
         raise ValueError("expected XML without a document type, found <!DOCTYPE or <!ENTITY")
+    kind = re.search(rb"<VTKFile\b[^>]*\btype\s*=\s*[\"']([^\"']*)", data)
+    if kind is None or kind[1] != b"UnstructuredGrid":
+        found = kind[1][:40].decode("latin-1") if kind else "none"
+        raise ValueError(
+            f"expected the type UnstructuredGrid, found {found}; VTK writes surfaces as PLY, STL "
+            "or legacy .vtk, too"
+        )
     root = dict(_ATTRIBUTE.findall(data[: data.find(b">", data.find(b"<VTKFile")) + 1]))
-    kind = root.get(b"compressor", b"")
-    if kind not in (b"vtkZLibDataCompressor", b"vtkLZMADataCompressor"):
+    packer = root.get(b"compressor", b"")
+    if packer not in (b"vtkZLibDataCompressor", b"vtkLZMADataCompressor"):
         return
     if b"<AppendedData" in data:
         raise ValueError("expected packed arrays in their elements, found AppendedData")
@@ -80,7 +90,7 @@ def vtu(data: bytes) -> None:
     for array in _PACKED_ARRAY.finditer(data):
         if dict(_ATTRIBUTE.findall(array[1])).get(b"format") == b"binary":
             for block in _blocks(array[2].strip(), f"{order}u{item}"):
-                left -= _unpacked_bytes(block, kind, left)
+                left -= _unpacked_bytes(block, packer, left)
 
 
 def gmsh(data: bytes) -> None:
@@ -132,13 +142,16 @@ def su2(data: bytes) -> int:
 
 
 def _fit(data: bytes, line: bytes) -> None:
-    """Refuse a line of counts whose product is larger than the file is long."""
-    product = 1
-    for number in _NUMBER.findall(line):
-        product *= max(int(number), 1) if len(number) <= 18 else 10**18
-        if product > max(ALWAYS, len(data)):
-            shown = line[:60].decode("latin-1").strip()
-            raise ValueError(f"expected counts that {len(data)} bytes can hold, found {shown!r}")
+    """Refuse a line with a count that is larger than the file is long.
+
+    Of an array (a name, components, rows, a type) that is the product.
+    """
+    counts = [int(number[:19]) for number in _NUMBER.findall(line)]
+    is_array = len(counts) == 2 and line.split()[-1].isalpha()
+    most = counts[0] * counts[1] if is_array else max(counts, default=0)
+    if most > max(ALWAYS, len(data)):
+        shown = line[:60].decode("latin-1").strip()
+        raise ValueError(f"expected counts that {len(data)} bytes can hold, found {shown!r}")
 
 
 def _gmsh_2_nodes(data: bytes, at: int) -> None:

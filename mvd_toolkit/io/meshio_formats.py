@@ -21,7 +21,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit.errors import InputError, UnavailableError
-from mvd_toolkit.io import meshio_checks
-from mvd_toolkit.io.format import Format
+from mvd_toolkit.io import meshio_checks, vtk_polydata
+from mvd_toolkit.io.format import HEAD_BYTES, Format
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.mesh import Mesh, polygon_mesh
 
@@ -201,8 +201,25 @@ def _format(
     )
 
 
+def _vtk() -> Format:
+    """VTK files: POLYDATA by a reader of our own, unstructured grids through meshio."""
+    form = _format(
+        "vtk", (".vtk",), "vtk", rb"\A# vtk DataFile", "'# vtk DataFile'", meshio_checks.vtk
+    )
+    unstructured = form.read
+    assert unstructured is not None
+
+    def read(path: Path, limits: Limits) -> Mesh:
+        with path.open("rb") as file:
+            polydata = vtk_polydata.is_polydata(file.read(HEAD_BYTES))
+        mesh: Mesh = (vtk_polydata.read if polydata else unstructured)(path, limits)
+        return mesh
+
+    return replace(form, read=read)
+
+
 FORMATS: Final = (
-    _format("vtk", (".vtk",), "vtk", rb"\A# vtk DataFile", "'# vtk DataFile'", meshio_checks.vtk),
+    _vtk(),
     _format("vtu", (".vtu",), "vtu", rb"<VTKFile\s", "'<VTKFile'", meshio_checks.vtu),
     _format("gmsh", (".msh",), "gmsh", rb"^\$MeshFormat", "'$MeshFormat'", meshio_checks.gmsh),
     _format(

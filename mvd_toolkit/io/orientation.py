@@ -92,7 +92,11 @@ def reoriented(
             slab = np.flip(slab, axis) if flip else slab
         at = slice(x - end, x - begin) if flips[0] else slice(begin, end)
         packed[at] = _core.pack(np.ascontiguousarray(slab)[None])[0]
-    return VoxelGrid(packed, (x, y, z), grid.origin, grid.spacing)
+    coverage = grid.coverage
+    if coverage is not None:
+        turned = tuple(axis for axis, flip in enumerate(flips) if flip)
+        coverage = np.ascontiguousarray(np.flip(coverage.transpose(axes), turned))
+    return VoxelGrid(packed, (x, y, z), grid.origin, grid.spacing, coverage)
 
 
 def _slab(grid: VoxelGrid, axis: int, begin: int, end: int) -> npt.NDArray[np.bool_]:

@@ -169,10 +169,11 @@ def change(path: Path, old: bytes, new: bytes) -> Path:
 @pytest.mark.parametrize(
     ("writer", "old", "new", "message"),
     [
-        ("vtk_ascii", b"UNSTRUCTURED_GRID", b"POLYDATA", "UNSTRUCTURED_GRID, found POLYDATA"),
-        ("vtk_ascii", b"DATASET", b"X", "UNSTRUCTURED_GRID, found none"),
+        ("vtk_ascii", b"UNSTRUCTURED_GRID", b"FIELD", "UNSTRUCTURED_GRID or POLYDATA, found FIELD"),
+        ("vtk_ascii", b"UNSTRUCTURED_GRID", b"POLYDATA", "found no face"),
+        ("vtk_ascii", b"DATASET", b"X", "UNSTRUCTURED_GRID or POLYDATA, found none"),
         ("vtu", b"<VTKFile", b"<!DOCTYPE a><VTKFile", "without a document type"),
-        ("vtu", b"UnstructuredGrid", b"PolyData", "found: ReadError Expected type Unstr"),
+        ("vtu", b"UnstructuredGrid", b"PolyData", "type UnstructuredGrid, found PolyData"),
         ("abaqus", b"*ELEMENT", b"*Include, input=b.inp\n*ELEMENT", r"found \*INCLUDE"),
         ("abaqus", b"*ELEMENT", b"*Node\n1, 0, 0, 0\n*ELEMENT", r"one \*NODE, found 2"),
         ("abaqus", b"1,1,2,4", b"1,1,2,99", "what meshio.abaqus can read, found: KeyError"),
