@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         soft_rank,
         upsample_nearest,
     )
+    from mvd_toolkit.pictures import render
     from mvd_toolkit.specs import BackboneSpec, PredictorSpec
     from mvd_toolkit.upscale import Upscaler
 
@@ -73,6 +74,7 @@ _HOME = {
     "mirror": "ops",
     "pool": "ops",
     "project_odms": "ops",
+    "render": "pictures",
     "save": "io",
     "score": "evaluate",
     "smooth_odms": "ops",
@@ -106,6 +108,7 @@ __all__ = [
     "mirror",
     "pool",
     "project_odms",
+    "render",
     "save",
     "score",
     "smooth_odms",

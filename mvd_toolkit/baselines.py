@@ -104,8 +104,8 @@ def soft_rank(low: VoxelGrid, scale: int) -> VoxelGrid:
     """As many fine voxels in each coarse one as its coverage says, where the coverage points to.
 
     The coverage is interpolated linearly; within each coarse voxel the ``coverage * scale³``
-    (rounded) fine voxels of the highest value stay, of equals the first in C order. So the volume
-    of the result is right in every coarse voxel. One layer of coarse voxels is dense at a time.
+    (rounded) fine voxels of the highest value stay, so the volume of the result is right in every
+    coarse voxel. It is `ops.soft_rank` without depth maps; nothing fine is dense.
 
     Args:
         low: (X, Y, Z) coarse grid with `VoxelGrid.coverage`.
@@ -127,13 +127,7 @@ def soft_rank(low: VoxelGrid, scale: int) -> VoxelGrid:
             "soft-rank: expected a grid of fractions, found one of bits; "
             "a coverage grid comes from an npz with `coverage`"
         )
-    keep = np.rint(low.coverage.astype(np.float64) * scale**3).astype(np.int64)
-    spread = [_linear(n, scale, outside="zero") for n in low.shape]
-    packed = _new_packed(low, scale)
-    for layer in range(low.shape[0]):
-        slab = _slab(low.coverage, spread, slice(layer * scale, (layer + 1) * scale))
-        fine = _highest(slab, keep[layer], scale)
-        packed[layer * scale : (layer + 1) * scale] = VoxelGrid.from_dense(fine).packed
+    packed = ops.soft_rank(low.coverage, scale)
     return low.with_occupancy(packed, _fine_shape(low, scale), scale)
 
 
@@ -153,23 +147,6 @@ def oracle(
     """
     base = low if low_rule == "any" else ops.dilate(low)
     return ops.carve(base, odms, scale)
-
-
-def coverage_of(fine: VoxelGrid, factor: int) -> npt.NDArray[np.float32]:
-    """(X, Y, Z) the occupied share of each block of ``factor``³ voxels of a grid.
-
-    Fine voxels that the last blocks lack count as empty, as `mvd_toolkit.pool` has it.
-    """
-    x, y, z = (-(-n // factor) for n in fine.shape)
-    shares = np.empty((x, y, z), np.float32)
-    for layer in range(x):
-        words = fine.packed[layer * factor : (layer + 1) * factor]
-        slab = VoxelGrid(words, (len(words), *fine.shape[1:])).dense()
-        missing = (0, 0), (0, y * factor - slab.shape[1]), (0, z * factor - slab.shape[2])
-        slab = np.pad(slab, missing)
-        blocks = slab.reshape(len(words), y, factor, z, factor)
-        shares[layer] = blocks.sum(axis=(0, 2, 4), dtype=np.int64) / factor**3
-    return shares
 
 
 def _check_scale(name: str, scale: int) -> None:
@@ -202,23 +179,6 @@ def _separable(
         slab = _slab(values, spread, slice(start, start + scale))
         packed[start : start + scale] = VoxelGrid.from_dense(slab > threshold).packed
     return low.with_occupancy(packed, _fine_shape(low, scale), scale)
-
-
-def _highest(slab: Floats, keep: npt.NDArray[np.int64], scale: int) -> npt.NDArray[np.bool_]:
-    """The ``keep`` (Y, Z) highest of each block of a (scale, scale Y, scale Z) slab."""
-    y, z = keep.shape
-    blocks = slab.reshape(scale, y, scale, z, scale).transpose(1, 3, 0, 2, 4)
-    blocks = blocks.reshape(y * z, scale**3)
-    counts = keep.ravel()
-    chosen = np.zeros(blocks.shape, bool)
-    chosen[counts >= scale**3] = True
-    mixed = np.flatnonzero((counts > 0) & (counts < scale**3))
-    order = np.argsort(-blocks[mixed], axis=1, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(scale**3)[None], axis=1)
-    chosen[mixed] = ranks < counts[mixed, None]
-    back = chosen.reshape(y, z, scale, scale, scale).transpose(2, 0, 3, 1, 4)
-    return np.ascontiguousarray(back.reshape(slab.shape))
 
 
 def _linear(length: int, scale: int, outside: Literal["zero", "border"]) -> Floats:

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import io, ops
-from mvd_toolkit.baselines import coverage_of
 from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE
 from mvd_toolkit.data import pair_files, read_description
 from mvd_toolkit.errors import InputError, UsageError
@@ -262,5 +261,6 @@ def _category_of(path: Path, inputs: Iterable[str | Path], name: str, pattern: s
 
 def _case(item: StoredPairItem | ShapeItem, low: VoxelGrid, truth: VoxelGrid) -> Case:
     if item.low_rule == SOFT_RULE:
-        low = replace(low, coverage=coverage_of(truth, truth.shape[0] // low.shape[0]))
+        shares = ops.coverage(truth, truth.shape[0] // low.shape[0]).coverage
+        low = replace(low, coverage=shares)
     return Case(item.name, truth, item.category, low, item.low_rule)

@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from mvd_toolkit import baselines, ops
 from mvd_toolkit.cases import Case
+from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.grid import VoxelGrid
 
@@ -120,7 +121,7 @@ def fingerprint(text: str) -> str:
     kind, _, rest = _split_label(text)[1].partition(":")
     if kind in _BASELINES:
         return ""
-    from mvd_toolkit.model import find_model
+    from mvd_toolkit.model_directory import find_model
 
     digest = hashlib.sha256()
     for path in sorted(find_model("paper" if kind == "paper" else rest or None).rglob("*")):
@@ -160,14 +161,16 @@ def _upscaler(model: str | None, device: str) -> Upscaler:
 
 def _upscale(upscaler: Upscaler, case: Case, threads: int) -> VoxelGrid:
     target = max(case.truth.shape)
-    return upscaler(case.input, target, case.low_rule or "auto", threads=threads)
+    rule = "auto" if case.low_rule in ("", SOFT_RULE) else case.low_rule
+    return upscaler(case.input, target, rule, threads=threads)
 
 
 def _ablate(upscaler: Upscaler, case: Case, which: str) -> VoxelGrid:
     """The paper's ablations: one network alone, the other's answer from the coarse grid."""
     import torch
 
-    low, rule, scale = ops.hull(case.input), case.low_rule or "any", case.scale
+    rule = "any" if case.low_rule in ("", SOFT_RULE) else case.low_rule
+    low, scale = ops.hull(case.input), case.scale
     if scale != upscaler.scale:
         raise UsageError(f"{which}: expected scale {upscaler.scale}, found {scale}")
     edge = max(case.truth.shape)

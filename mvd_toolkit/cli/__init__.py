@@ -26,6 +26,7 @@ from mvd_toolkit.cli import (
     info,
     models,
     plugins,
+    render,
     train,
     upscale,
 )
@@ -55,6 +56,7 @@ _add(
     convert.convert,
     train.train,
     evaluate.evaluate,
+    render.render,
     info.info,
     formats.formats,
     models.models,

@@ -184,7 +184,7 @@ def _items(
             raise InputError(f"{path}: no such file or folder")
     pattern = category or CATEGORY
     if len(paths) == 2:
-        return _matched(*paths, pattern)
+        return _matched(paths[0], paths[1], pattern)
     if len(paths) > 2:
         raise UsageError(f"expected PRED TRUTH or a DATASET, found {len(paths)} paths")
     edges = parse_edges(pairs) if pairs else [None]
@@ -298,14 +298,12 @@ def _tell(out: Output, rows: Sequence[Row], csv: Path | None, markdown: Path | N
                     for name, of in statistics.items()
                 ]
             )
-    for path, text in (
-        (csv, lambda: tables.comma_separated(rows)),
-        (markdown, lambda: tables.markdown(summary)),
-    ):
+    texts = ((csv, tables.comma_separated(rows)), (markdown, tables.markdown(summary)))
+    for path, text in texts:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic(path, overwrite=True) as file:
-                file.write(text().encode())
+                file.write(text.encode())
 
 
 def _mean(statistics: Mapping[str, Mapping[str, float]], metric: str) -> float | None:
