@@ -1,4 +1,4 @@
-"""The speed benchmark runs: its rows compare equal results before they time them."""
+"""The benchmarks run; the rows of speed compare equal results before they time them."""
 
 import json
 import os
@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
-SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 OF_NUMPY = ["extract", "dense", "project", "smooth", "carve", "pack", "pool", "upsample", "dilate"]
 
 
 def speed(*arguments: str) -> str:
+    return run("speed.py", *arguments)
+
+
+def run(name: str, *arguments: str) -> str:
     siblings = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}  # it imports its own
     ran = subprocess.run(
-        [sys.executable, str(SPEED), *arguments],
+        [sys.executable, str(BENCHMARKS / name), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -47,3 +51,14 @@ def test_every_bench_is_described() -> None:
         name, _, described = line.partition(" ")
         assert name, line
         assert described.strip(), line
+
+
+def test_the_best_gaussian_is_found(tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    cube = "\n".join(f"v {x} {y} {z}" for x in (0, 1) for y in (0, 1) for z in (0, 1))
+    (tmp_path / "cube.obj").write_text(f"{cube}\nf 1 2 4 3\nf 5 7 8 6\n")
+    table = run("tune_gaussian.py", str(tmp_path), "--low", "8", "--scale", "4").splitlines()
+    rows = [[float(cell) for cell in line.split("|")[1:-1]] for line in table[4:]]
+    assert [row[0] for row in rows] == [2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0]
+    assert all(0 <= threshold < 1 and 0.1 < iou < 1 for _, threshold, iou in rows)
+    assert rows[0][2] == max(row[2] for row in rows)  # an axis-aligned box wants little blur
