@@ -101,11 +101,16 @@ class _Instance:
         other = (2 * self.rotation @ np.array(self.model.size) + self.doubled_shift) // 2
         return np.minimum(one, other), np.maximum(one, other)
 
-    def voxels(self) -> _Matrix:
-        """(n, 3) lowest corners of the occupied voxels."""
-        doubled = (2 * self.model.voxels.astype(np.int64) + 1) @ self.rotation.T
-        placed: _Matrix = (doubled + self.doubled_shift) // 2
-        return placed
+    def dense(self) -> npt.NDArray[np.bool_]:
+        """The box's voxels, its lowest corner first."""
+        dense = np.zeros(self.model.size, bool)
+        x, y, z = self.model.voxels.T
+        dense[x, y, z] = True
+        columns = np.abs(self.rotation).argmax(axis=1)
+        turned = dense.transpose(columns)
+        flipped = tuple(axis for axis in range(3) if self.rotation[axis].sum() < 0)
+        box: npt.NDArray[np.bool_] = np.flip(turned, flipped)
+        return box
 
 
 def matches(head: bytes, size: int) -> bool:
@@ -370,13 +375,13 @@ def _place(instance: _Instance, low: _Matrix, packed: npt.NDArray[np.uint64]) ->
         return
     lowest, highest = instance.box()
     x, y, z = (int(n) for n in lowest - low)
-    dx, dy, _ = (int(n) for n in highest - lowest)
-    first, last = z // WORD_BITS, words_per_line(z + int(highest[2] - lowest[2]))
+    dx, dy, dz = (int(n) for n in highest - lowest)
+    first, last = z // WORD_BITS, words_per_line(z + dz)
     # Wide enough to begin and end with a word; voxels past the grid's end stay empty.
-    dense = np.zeros((dx, dy, (last - first) * WORD_BITS), bool)
-    at = instance.voxels() - low - (x, y, first * WORD_BITS)
-    dense[at[:, 0], at[:, 1], at[:, 2]] = True
-    packed[x : x + dx, y : y + dy, first:last] |= _core.pack(dense[None])[0]
+    wide = np.zeros((dx, dy, (last - first) * WORD_BITS), bool)
+    begin = z - first * WORD_BITS
+    wide[:, :, begin : begin + dz] = instance.dense()
+    packed[x : x + dx, y : y + dy, first:last] |= _core.pack(wide[None])[0]
 
 
 def _model_chunks(grid: VoxelGrid, begin: tuple[int, ...]) -> list[bytes]:
@@ -385,13 +390,20 @@ def _model_chunks(grid: VoxelGrid, begin: tuple[int, ...]) -> list[bytes]:
     sx, sy, sz = (min(MODEL_EDGE, n - b) for n, b in zip(grid.shape, begin, strict=True))
     words = slice(z // WORD_BITS, words_per_line(z + sz))
     packed = np.ascontiguousarray(grid.packed[x : x + sx, y : y + sy, words])
-    occupied = np.argwhere(_core.unpack(packed[None], sz)[0])
-    voxels = np.full((len(occupied), 4), _COLOUR, np.uint8)
-    voxels[:, :3] = occupied
+    layers = [_voxels(layer, x) for x, layer in enumerate(_core.unpack(packed[None], sz)[0])]
+    voxels = np.concatenate(layers)
     return [
         _chunk(b"SIZE", struct.pack("<iii", sx, sy, sz)),
         _chunk(b"XYZI", struct.pack("<i", len(voxels)) + voxels.tobytes()),
     ]
+
+
+def _voxels(layer: npt.NDArray[np.bool_], x: int) -> npt.NDArray[np.uint8]:
+    """(n, 4) x, y, z and colour of the occupied voxels of a (Y, Z) layer."""
+    y, z = np.nonzero(layer)
+    voxels = np.empty((len(y), 4), np.uint8)
+    voxels[:, 0], voxels[:, 1], voxels[:, 2], voxels[:, 3] = x, y, z, _COLOUR
+    return voxels
 
 
 def _scene_chunks(shape: tuple[int, int, int], boxes: list[tuple[int, ...]]) -> list[bytes]:

@@ -39,6 +39,18 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     long = np.zeros((1, 2, 300), bool)
     long[0, :, ::37] = True
     io.save(VoxelGrid.from_dense(long), folder / "scene.vox")
+    head = "# vtk DataFile Version {}\nx\n{}\nDATASET POLYDATA\nPOINTS 3 float\n"
+    (folder / "polydata.vtk").write_text(
+        head.format("3.0", "ASCII") + "0 0 0\n1 0 0\n0 1 0\nPOLYGONS 1 4\n3 0 1 2\n"
+    )
+    (folder / "new.vtk").write_bytes(
+        (head.format("5.1", "BINARY")).encode()
+        + np.eye(3).astype(">f4").tobytes()
+        + b"\nPOLYGONS 2 3\nOFFSETS vtktypeint64\n"
+        + np.array([0, 3]).astype(">i8").tobytes()
+        + b"\nCONNECTIVITY vtktypeint64\n"
+        + np.array([0, 1, 2]).astype(">i8").tobytes()
+    )
     (folder / "text.off").write_text(cube.export(file_type="off"))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -71,6 +83,7 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
     [
         *(f"own{known.suffixes[0]}" for known in io.known_formats() if known.writes),
         *("fortran.npy", "foreign.npz", "ascii.stl", "ascii.ply", "text.off"),
+        *("polydata.vtk", "new.vtk"),
         *("scene.vox", "plain.mat", "raw.nrrd", "text.nrrd"),
     ],
 )
