@@ -46,7 +46,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def runnable(page: Path) -> list[Block]:
-    return [block for block in blocks(page) if block.language in ("python", "console")]
+    return [b for b in blocks(page) if b.words or b.language in ("python", "console")]
 
 
 def section(page: Path, title: str) -> str:

@@ -12,7 +12,11 @@ from mvd_toolkit.data import PairDataset
 from mvd_toolkit.specs import BackboneSpec, PredictorSpec
 from mvd_toolkit.testing import check_backbone, check_predictor, make_tiny_dataset
 
-SMALL = {"resnet": {"width": 8}, "unet": {"width": 8, "blocks": 1}}
+SMALL = {
+    "resnet": {"width": 8},
+    "unet": {"width": 8, "blocks": 1},
+    "nafnet": {"width": 8, "middle": 1},
+}
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
