@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         upsample_nearest,
     )
     from mvd_toolkit.pictures import render
+    from mvd_toolkit.solid_mesh import solidify
     from mvd_toolkit.specs import BackboneSpec, PredictorSpec
     from mvd_toolkit.upscale import Upscaler
 
@@ -78,6 +79,7 @@ _HOME = {
     "save": "io",
     "score": "evaluate",
     "smooth_odms": "ops",
+    "solidify": "solid_mesh",
     "soft_rank": "ops",
     "upsample_nearest": "ops",
 }
@@ -113,6 +115,7 @@ __all__ = [
     "score",
     "smooth_odms",
     "soft_rank",
+    "solidify",
     "upsample_nearest",
 ]
 

@@ -28,6 +28,9 @@ def dilate(
 def keep_largest(
     packed: npt.NDArray[np.uint64], z: int, threads: int = 0
 ) -> npt.NDArray[np.uint64]: ...
+def fill_holes(
+    packed: npt.NDArray[np.uint64], z: int, threads: int = 0
+) -> npt.NDArray[np.uint64]: ...
 def count_parts(
     packed: npt.NDArray[np.uint64], z: int, threads: int = 0
 ) -> npt.NDArray[np.int64]: ...
@@ -70,6 +73,14 @@ def soft_rank(
 ) -> npt.NDArray[np.uint64]: ...
 
 # Surfaces: vertices (V, 3) in voxels, faces (F, 3) -> ((X, Y, W), bad faces, degenerate faces)
+def voxelize_centres(
+    vertices: npt.NDArray[np.float64],
+    faces: npt.NDArray[np.int64],
+    x: int,
+    y: int,
+    z: int,
+    threads: int = 0,
+) -> tuple[npt.NDArray[np.uint64], int]: ...
 def voxelize_surface(
     vertices: npt.NDArray[np.float64],
     faces: npt.NDArray[np.int64],

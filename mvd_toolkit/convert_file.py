@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import io, ops, sidecar
 from mvd_toolkit.batch import Destination, Made, Source
 from mvd_toolkit.errors import UsageError
+from mvd_toolkit.filling import MeshFill
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.meshing import Meshing
 from mvd_toolkit.sidecar import OnExists, Recipe
-from mvd_toolkit.voxelize import Fill, SurfaceReport, voxelize
-
-DEFAULT_RESOLUTION = 256
-"""Longest edge of a grid made of a mesh, voxels."""
+from mvd_toolkit.voxelize import DEFAULT_RESOLUTION, SurfaceReport, Up, voxelize
 
 POOL_FACTOR = 8
 """How many times finer a mesh is voxelized when a low rule says how to make the grid of it."""
@@ -35,9 +33,12 @@ class ConvertFile:
         destination: where outputs go.
         format: name of the output's format; None: that of the named file.
         resolution: longest edge of the grid; None: the grid's own, 256 for a mesh.
+        voxel_size: edge of a mesh's voxels, world units, instead of a resolution.
+        bounds: lowest and highest corner of a mesh's grid, world units; None: the mesh's.
+        up: a mesh's vertical; None: nothing is turned.
         low_rule: how a coarser grid is pooled; None: any for grids, and a mesh is voxelized at the
             resolution itself.
-        fill: hull fills what no face can see into, none keeps the surface.
+        fill: see `filling`; grids know all but centre. None: hull for meshes, none for grids.
         on_exists: what to do about a file in the way.
         threads: 0: one a core.
         meshing: how a surface is made when the output is a mesh.
@@ -47,10 +48,13 @@ class ConvertFile:
     format: str | None = None
     resolution: int | None = None
     low_rule: str | None = None
-    fill: Fill | None = None
+    fill: MeshFill | None = None
     on_exists: OnExists = "error"
     threads: int = 0
     meshing: Meshing = field(default_factory=Meshing)
+    voxel_size: float | None = None
+    bounds: tuple[float, ...] | None = None
+    up: Up | None = None
 
     def __call__(
         self, source: Source, progress: Callable[[str, float], None] | None = None
@@ -86,12 +90,13 @@ class ConvertFile:
             facts = self.meshing.save_mesh(mesh, output, form)
             notes = _dropped(mesh) + self._conventions(source, form)
             return {**facts, "notes": notes + facts["notes"]}
-        grid, notes = self._grid(source, tell)
+        grid, notes, filling = self._grid(source, tell)
         notes += self._conventions(source, form)
         tell("write", 0.8)
         facts = self.meshing.save(grid, output, form, self.threads)
         return {
             **facts,
+            **filling,
             "shape": list(grid.shape),
             "occupied": grid.count(),
             "origin": list(grid.origin),
@@ -101,33 +106,49 @@ class ConvertFile:
 
     def _grid(
         self, source: Path, tell: Callable[[str, float], None]
-    ) -> tuple[VoxelGrid, list[str]]:
+    ) -> tuple[VoxelGrid, list[str], dict[str, Any]]:
+        """The grid, notes, and facts of how it was filled."""
         if io.sniff(source).kind == "mesh":
             return self._voxelized(source, tell)
+        if self.voxel_size or self.bounds or self.up or self.fill == "centre":
+            raise UsageError(
+                f"{source}: --voxel-size, --bounds, --up and --fill centre are for meshes, and "
+                "this is a grid"
+            )
         grid = sidecar.load_grid(source)
         if self.fill == "hull":
             grid = ops.hull(grid, threads=self.threads)
-        return self._pooled(grid, source), []
+        elif self.fill == "flood":
+            grid = ops.fill_holes(grid, threads=self.threads)
+        return self._pooled(grid, source), [], {}
 
     def _voxelized(
         self, source: Path, tell: Callable[[str, float], None]
-    ) -> tuple[VoxelGrid, list[str]]:
+    ) -> tuple[VoxelGrid, list[str], dict[str, Any]]:
         mesh = io.load_mesh(source)
-        resolution = self.resolution or DEFAULT_RESOLUTION
         factor = POOL_FACTOR if self.low_rule else 1
+        resolution = None
+        if self.voxel_size is None:
+            resolution = (self.resolution or DEFAULT_RESOLUTION) * factor
         tell("voxelize", 0.2)
         made = voxelize(
             mesh.vertices,
             mesh.faces,
-            resolution * factor,
+            resolution,
             fill=self.fill or "hull",
             margin=factor,
+            voxel_size=self.voxel_size and self.voxel_size / factor,
+            bounds=self.bounds,
+            up=self.up or "z",
             threads=self.threads,
         )
         grid = made.grid
         if self.low_rule:
             grid = ops.pool(grid, factor, self.low_rule, threads=self.threads)
-        return grid, _dropped(mesh) + _unusual(made.report)
+        notes = _dropped(mesh) + _unusual(made.report)
+        if made.filling is None:
+            return grid, notes, {}
+        return grid, notes + made.filling.doubts(), {"filling": asdict(made.filling)}
 
     def _pooled(self, grid: VoxelGrid, source: Path) -> VoxelGrid:
         edge = max(grid.shape)
@@ -151,7 +172,7 @@ class ConvertFile:
         """What a user should know of two formats that mean different things by numbers."""
         own = io.sniff(source)
         notes = []
-        if own.up and form.up and own.up != form.up:
+        if own.up and form.up and own.up != form.up and self.up is None:
             notes.append(
                 f"{own.name} is {own.up} up and {form.name} {form.up} up; nothing is turned"
             )
@@ -161,10 +182,11 @@ class ConvertFile:
         return notes
 
     def _only_for_grids(self, source: Path) -> None:
-        if self.resolution or self.low_rule or self.fill or self.meshing.smooth is not None:
+        frame = (self.resolution, self.voxel_size, self.bounds, self.up)
+        if any((*frame, self.low_rule, self.fill)) or self.meshing.smooth is not None:
             raise UsageError(
-                f"{source}: mesh to mesh takes no --resolution, --low-rule, --fill or --smooth; "
-                "convert to a grid first"
+                f"{source}: mesh to mesh takes no --resolution, --low-rule, --fill or --smooth, "
+                "--voxel-size, --bounds or --up; convert to a grid first"
             )
 
     def _format(self, source: Path) -> io.Format:
@@ -179,6 +201,9 @@ class ConvertFile:
             "resolution": self.resolution,
             "low_rule": self.low_rule,
             "fill": self.fill,
+            "voxel_size": self.voxel_size,
+            "bounds": self.bounds and list(self.bounds),
+            "up": self.up,
             **self.meshing.recipe(form),
         }
         return Recipe("convert", options)

@@ -358,6 +358,18 @@ def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
     return grids.give_back(_core.keep_largest(grids.packed, grids.depth, threads), threads=threads)
 
 
+def fill_holes(grid: GridT, *, threads: int = 0) -> GridT:
+    """Occupy what a flood from outside does not reach through voxel faces (6 neighbours).
+
+    >>> shell = np.ones((3, 3, 3), bool)
+    >>> shell[1, 1, 1] = False
+    >>> bool(fill_holes(shell).all())
+    True
+    """
+    grids = Grids.of(grid, threads=threads)
+    return grids.give_back(_core.fill_holes(grids.packed, grids.depth, threads), threads=threads)
+
+
 def count_parts(grid: VoxelGrid, *, threads: int = 0) -> int:
     """How many parts connected through voxel faces (6 neighbours) a grid has.
 

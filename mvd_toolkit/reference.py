@@ -145,6 +145,15 @@ def keep_largest(dense: BoolArray) -> BoolArray:
     return kept
 
 
+def fill_holes(dense: BoolArray) -> BoolArray:
+    """What a flood from beyond the grid does not reach through voxel faces."""
+    empty = np.pad(~dense, 1, constant_values=True)
+    for voxel in _take_part(empty.copy(), (0, 0, 0)):
+        empty[voxel] = False
+    inside: BoolArray = dense | empty[1:-1, 1:-1, 1:-1]
+    return inside
+
+
 def _take_part(left: BoolArray, seed: tuple[int, int, int]) -> list[tuple[int, int, int]]:
     """The voxels connected to ``seed``, which are taken out of ``left``."""
     left[seed] = False

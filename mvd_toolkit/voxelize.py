@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,15 @@ import numpy.typing as npt
 from mvd_toolkit import _core, ops
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.grid import Vector, VoxelGrid
+from mvd_toolkit.filling import Filling, MeshFill, fill_surface
+from mvd_toolkit.grid import Vector, VoxelGrid, words_per_line
+from mvd_toolkit.io.limits import Limits
 
 Fill = Literal["hull", "none"]
+Up = Literal["y", "z"]
+
+DEFAULT_RESOLUTION = 256
+"""Longest edge of a grid when neither a resolution nor a voxel's size is asked for."""
 
 INSET = 1 / 128
 """Voxels between the fitted mesh and the margin: a face that only touches the margin would set
@@ -37,10 +44,17 @@ class SurfaceReport:
 
 @dataclass(frozen=True)
 class Voxelized:
-    """A grid made from a mesh, and the report on the mesh."""
+    """A grid made from a mesh, and the reports on the mesh and on how it was filled.
+
+    Attributes:
+        grid: the grid, in the mesh's place.
+        report: what became of the triangles.
+        filling: how sure the inside is; None where nothing was filled.
+    """
 
     grid: VoxelGrid
     report: SurfaceReport
+    filling: Filling | None = None
 
 
 @dataclass(frozen=True)
@@ -87,63 +101,84 @@ class Pair:
 def voxelize(
     vertices: npt.ArrayLike,
     faces: npt.ArrayLike,
-    resolution: int = 256,
+    resolution: int | None = None,
     *,
-    fill: Fill = "hull",
+    fill: MeshFill = "hull",
     margin: int = 1,
     placement: Placement | None = None,
+    voxel_size: float | None = None,
+    bounds: Sequence[float] | None = None,
+    up: Up = "z",
     threads: int = 0,
 ) -> Voxelized:
-    """Fit a triangle mesh into a cube of voxels and voxelize it.
+    """Fit a triangle mesh into a grid and voxelize it.
 
-    The mesh keeps its aspect and is centred; its longest side takes ``resolution - 2 * margin``
-    voxels, so that ``margin`` layers stay empty on every side. A voxel is of the surface when its
-    closed cube meets a closed triangle; this is exact for vertices rounded to 1 / 65536 voxel.
-    Triangles without area count as the segments or points they are.
+    By a resolution the grid is a cube: the mesh keeps its aspect and is centred; its longest side
+    takes ``resolution - 2 * margin`` voxels, so that ``margin`` layers stay empty on every side. By
+    a voxel's size the grid is as large as the mesh and the margin need along each axis. With bounds
+    it is that box, whatever lies outside it is cut off.
+
+    A voxel is of the surface when its closed cube meets a closed triangle; this is exact for
+    vertices rounded to 1 / 65536 voxel. Triangles without area count as the segments or points they
+    are.
 
     Args:
         vertices: (V, 3), world units.
         faces: (F, 3), indices of vertices.
-        resolution: voxels along each edge of the cube.
-        fill: ``hull`` makes a solid by carving away what a face sees past; ``none`` keeps the
-            surface alone.
-        margin: empty voxels on every side.
-        placement: its size and place in what the margin leaves; by default it fills it.
+        resolution: voxels along each edge of the cube, or along the longest side of ``bounds``; by
+            default 256.
+        fill: ``hull`` makes a solid by carving away what a face sees past, ``flood`` fills what a
+            flood from outside does not reach, ``centre`` takes the voxels whose centre is inside a
+            closed mesh, ``none`` keeps the surface alone; see `filling`.
+        margin: empty voxels on every side; none with ``bounds``.
+        placement: its size and place in what the margin leaves of a cube; by default it fills it.
+        voxel_size: edge of a voxel, world units, instead of a resolution.
+        bounds: lowest and highest corner of the grid, (6,) world units; rounded up to whole voxels.
+        up: the mesh's vertical. With "y" the mesh, and so its place, is turned to have z up: (x, y,
+            z) becomes (x, -z, y), before ``bounds`` count.
         threads: how many to use, 0 for one a core; the result is the same for any number.
 
     Returns:
-        The grid, with the fit in its origin and spacing, and the report on the triangles.
+        The grid, with the fit in its origin and spacing, the report on the triangles, and how sure
+        the filling is.
 
     Raises:
-        InputError: the arrays are no mesh, or no triangle of it is usable.
+        InputError: the arrays are no mesh, no triangle of it is usable, or the grid would have more
+            voxels than ``MVD_MAX_VOXELS``.
         UsageError: an option makes no sense.
 
     >>> made = voxelize([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], resolution=6)
     >>> made.grid.shape, made.grid.count(), made.report.degenerate
     ((6, 6, 6), 26, 0)
     """
-    if fill not in ("hull", "none"):
-        raise UsageError(f"fill: expected hull or none, found {fill!r}")
-    if margin < 0 or resolution - 2 * margin < 1:
-        raise UsageError(
-            f"resolution {resolution} with a margin of {margin}: expected a margin of at least 0 "
-            "that leaves a voxel between its two sides"
-        )
+    if fill not in get_args(MeshFill):
+        raise UsageError(f"fill: expected {', '.join(get_args(MeshFill))}, found {fill!r}")
+    if up not in get_args(Up):
+        raise UsageError(f"up: expected y or z, found {up!r}")
+    if resolution is not None and voxel_size is not None:
+        raise UsageError("resolution and voxel size: expected one of them, found both")
     points, triangles = _check_mesh(vertices, faces)
-    placed = placement or Placement()
-    centre, spacing, shift = _fit(points, triangles, resolution - 2 * margin, placed)
-    middle = resolution / 2 + shift
+    if up == "y":
+        points = np.ascontiguousarray(points[:, [0, 2, 1]] * (1.0, -1.0, 1.0))
+    if bounds is not None:
+        if placement is not None:
+            raise UsageError("placement and bounds: expected one of them, found both")
+        frame = _box_frame(bounds, resolution, voxel_size)
+    elif voxel_size is not None:
+        frame = _sized_frame(points, triangles, voxel_size, margin)
+    else:
+        edge = DEFAULT_RESOLUTION if resolution is None else resolution
+        frame = _cube_frame(points, triangles, edge, margin, placement or Placement())
+    _check_size(frame.shape)
     with np.errstate(invalid="ignore", over="ignore"):
-        in_voxels = (points - centre) / spacing + middle
-    packed, bad, degenerate = _core.voxelize_surface(
-        in_voxels, triangles, resolution, resolution, resolution, threads
-    )
-    origin = centre - spacing * middle
-    place: Vector = (float(origin[0]), float(origin[1]), float(origin[2]))
-    grid = VoxelGrid(packed, (resolution,) * 3, place, (spacing,) * 3)
-    if fill == "hull":
-        grid = ops.hull(grid, threads=threads)
-    return Voxelized(grid, SurfaceReport(len(triangles), bad, degenerate))
+        in_voxels = np.ascontiguousarray((points - frame.anchor) / frame.spacing + frame.at)
+    packed, bad, degenerate = _core.voxelize_surface(in_voxels, triangles, *frame.shape, threads)
+    if bad == len(triangles):
+        _used_points(points, triangles)  # says why
+    x, y, z = (frame.anchor - frame.spacing * frame.at).tolist()
+    surface = VoxelGrid(packed, frame.shape, (x, y, z), (frame.spacing,) * 3)
+    grid, filling = fill_surface(surface, in_voxels, triangles, fill, threads)
+    return Voxelized(grid, SurfaceReport(len(triangles), bad, degenerate), filling)
 
 
 def make_pair(
@@ -229,18 +264,118 @@ def _check_mesh(
     )
 
 
-def _fit(
+@dataclass(frozen=True)
+class _Frame:
+    """A grid in the world: point ``anchor`` (3,) lies ``at`` (3,), voxels from its corner."""
+
+    shape: tuple[int, int, int]
+    anchor: npt.NDArray[np.float64]
+    at: npt.NDArray[np.float64]
+    spacing: float
+
+
+def _cube_frame(
     points: npt.NDArray[np.float64],
     triangles: npt.NDArray[np.int64],
-    room: int,
+    edge: int,
+    margin: int,
     placement: Placement,
-) -> tuple[npt.NDArray[np.float64], float, npt.NDArray[np.float64]]:
-    """How the usable triangles are fitted into ``room`` voxels.
+) -> _Frame:
+    """A cube of voxels that the usable triangles are fitted into; they are 1 for a single point."""
+    if margin < 0 or edge - 2 * margin < 1:
+        raise UsageError(
+            f"resolution {edge} with a margin of {margin}: expected a margin of at least 0 "
+            "that leaves a voxel between its two sides"
+        )
+    low, high = _extent(points, triangles)
+    inside = edge - 2 * margin - 2 * INSET
+    spacing = float((high - low).max()) / (inside * placement.share) or 1.0
+    left = np.maximum(inside - (high - low) / spacing, 0.0)
+    at = edge / 2 + (np.asarray(placement.at) - 0.5) * left
+    return _Frame((edge, edge, edge), low + (high - low) / 2, at, spacing)
 
-    Returns:
-        their centre; the voxel that makes their longest side take its share of the room, 1 for a
-        mesh that is a single point; how far they lie from the middle, (3,) voxels.
-    """
+
+def _sized_frame(
+    points: npt.NDArray[np.float64],
+    triangles: npt.NDArray[np.int64],
+    voxel_size: float,
+    margin: int,
+) -> _Frame:
+    """As many voxels of a size as the usable triangles and the margin need; they are centred."""
+    _check_voxel_size(voxel_size)
+    if margin < 0:
+        raise UsageError(f"margin: expected at least 0, found {margin}")
+    low, high = _extent(points, triangles)
+    with np.errstate(over="ignore"):
+        needed = np.ceil((high - low) / voxel_size + 2 * INSET)
+    shape = _shape(np.maximum(needed, 1) + 2 * margin)
+    return _Frame(shape, low + (high - low) / 2, np.asarray(shape) / 2, float(voxel_size))
+
+
+def _box_frame(bounds: Sequence[float], resolution: int | None, voxel_size: float | None) -> _Frame:
+    """The voxels of a box in the world."""
+    corners = np.asarray(bounds, np.float64).reshape(-1)
+    if (
+        corners.shape != (6,)
+        or not np.isfinite(corners).all()
+        or (corners[3:] <= corners[:3]).any()
+    ):
+        raise UsageError(
+            "bounds: expected six finite numbers, the lowest corner x y z and a higher one, "
+            f"found {bounds!r}"
+        )
+    sides = corners[3:] - corners[:3]
+    if voxel_size is None:
+        edge = DEFAULT_RESOLUTION if resolution is None else resolution
+        if edge < 1:
+            raise UsageError(f"resolution: expected at least 1, found {edge}")
+        spacing = float(sides.max() / edge)
+    else:
+        _check_voxel_size(voxel_size)
+        spacing = float(voxel_size)
+    # A side that is whole voxels up to rounding errors gets no voxel more.
+    shape = _shape(np.maximum(np.ceil(sides / spacing - 1e-6), 1))
+    return _Frame(shape, corners[:3], np.zeros(3), spacing)
+
+
+def _check_voxel_size(voxel_size: float) -> None:
+    if not (np.isfinite(voxel_size) and voxel_size > 0):
+        raise UsageError(f"voxel size: expected a positive number, found {voxel_size!r}")
+
+
+def _shape(voxels: npt.NDArray[np.float64]) -> tuple[int, int, int]:
+    """A shape of whole numbers, even when they are out of every reach."""
+    x, y, z = (int(min(n, 2.0**31)) for n in voxels.tolist())
+    return x, y, z
+
+
+def _check_size(shape: tuple[int, int, int]) -> None:
+    x, y, z = shape
+    limit = Limits.from_environment().voxels
+    if x * y * words_per_line(z) * 64 > limit:
+        raise InputError(
+            f"grid of {x}x{y}x{z}: expected at most {limit} voxels; a larger voxel or a lower "
+            "resolution makes fewer, MVD_MAX_VOXELS raises the limit"
+        )
+
+
+def _extent(
+    points: npt.NDArray[np.float64], triangles: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The lowest and highest corner, (3,) each, of the usable triangles."""
+    used = _used_points(points, triangles)
+    low, high = points[used].min(axis=0), points[used].max(axis=0)
+    with np.errstate(over="ignore"):
+        finite = np.isfinite((high - low).max())
+    if not finite:
+        raise InputError(f"mesh: its extent is not finite: it spans {low} to {high}")
+    return low, high
+
+
+def _used_points(
+    points: npt.NDArray[np.float64], triangles: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """(V,) which vertices usable triangles have."""
     known = np.all((triangles >= 0) & (triangles < len(points)), axis=1)
     finite = np.all(np.isfinite(points), axis=1)
     usable = known.copy()
@@ -253,12 +388,4 @@ def _fit(
         )
     used = np.zeros(len(points), bool)
     used[triangles[usable]] = True
-    low, high = points[used].min(axis=0), points[used].max(axis=0)
-    with np.errstate(over="ignore"):
-        longest = float((high - low).max())
-    if not np.isfinite(longest):
-        raise InputError(f"mesh: its extent is not finite: it spans {low} to {high}")
-    inside = room - 2 * INSET
-    spacing = longest / (inside * placement.share) or 1.0
-    left = np.maximum(inside - (high - low) / spacing, 0.0)
-    return low + (high - low) / 2, spacing, (np.asarray(placement.at) - 0.5) * left
+    return used

@@ -283,7 +283,7 @@ def test_arrays_that_are_no_mesh(vertices, faces, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fill": "solid"}, "fill: expected hull or none, found 'solid'"),
+        ({"fill": "solid"}, "fill: expected hull, flood, centre, none, found 'solid'"),
         ({"resolution": 2}, "resolution 2 with a margin of 1"),
         ({"margin": -1}, "resolution 256 with a margin of -1"),
     ],

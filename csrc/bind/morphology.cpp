@@ -37,10 +37,22 @@ Array<std::int64_t> count_parts(const Array<Word>& packed, std::int64_t z, int t
     return counts;
 }
 
+Array<Word> fill_holes(const Array<Word>& packed, std::int64_t z, int threads) {
+    const GridShape shape = packed_shape(packed, z, "packed");
+    Array<Word> filled = new_packed(shape);
+    const Word* in = packed.data();
+    Word* out = filled.mutable_data();
+    py::gil_scoped_release release;
+    mvd::fill_holes(in, out, shape, threads);
+    return filled;
+}
+
 }  // namespace
 
 void bind_morphology(py::module_& module) {
     module.def("dilate", &dilate, py::arg("packed").noconvert(), py::arg("z"), py::arg("steps") = 1,
+               py::arg("threads") = 0);
+    module.def("fill_holes", &fill_holes, py::arg("packed").noconvert(), py::arg("z"),
                py::arg("threads") = 0);
     module.def("keep_largest", &keep_largest, py::arg("packed").noconvert(), py::arg("z"),
                py::arg("threads") = 0);

@@ -1,7 +1,5 @@
 #include "mvd/voxelize.hpp"
 
-#include <cmath>
-#include <limits>
 #include <vector>
 
 #include "mvd/line.hpp"
@@ -15,45 +13,7 @@ using voxelize::Int128;
 using voxelize::Interval;
 using Index = Interval<std::int64_t>;
 
-constexpr std::int64_t kVertexGrain = 1 << 14;
 constexpr std::int64_t kSlabGrain = 8;  // layers of x, each slab reads all triangles
-
-// A vertex in lattice steps.
-struct LatticePoint {
-    std::int64_t at[3];
-
-    static constexpr std::int64_t kNowhere = std::numeric_limits<std::int64_t>::min();
-    bool valid() const { return at[0] != kNowhere; }
-};
-
-LatticePoint snap(const double* vertex) {
-    LatticePoint point{};
-    for (int axis = 0; axis < 3; ++axis) {
-        // Negated, so that NaN fails.
-        if (!(std::abs(vertex[axis]) <= static_cast<double>(kLatticeReach))) {
-            return {{LatticePoint::kNowhere, 0, 0}};
-        }
-        point.at[axis] = std::llrint(vertex[axis] * static_cast<double>(kLatticeUnit));
-    }
-    return point;
-}
-
-struct Surface {
-    std::vector<LatticePoint> points;
-    const std::int64_t* faces;  // (F, 3)
-    std::int64_t face_count;
-
-    // Fills `found`; false when a vertex is missing or nowhere.
-    bool corners(std::int64_t face, const LatticePoint* (&found)[3]) const {
-        for (int c = 0; c < 3; ++c) {
-            const std::int64_t index = faces[face * 3 + c];
-            if (index < 0 || index >= static_cast<std::int64_t>(points.size())) return false;
-            found[c] = &points[static_cast<std::size_t>(index)];
-            if (!found[c]->valid()) return false;
-        }
-        return true;
-    }
-};
 
 // The voxels along one axis whose closed extent meets that of the triangle.
 Index extent(const LatticePoint* const (&corners)[3], int axis) {
@@ -120,7 +80,7 @@ class Filler {
     std::vector<Interval<Int>> columns_;  // for each j of a triangle, its z in the yz shadow
 };
 
-void fill_slab(const Surface& surface, Word* packed, GridShape shape, Index layers) {
+void fill_slab(const LatticeMesh& surface, Word* packed, GridShape shape, Index layers) {
     Filler<std::int64_t> small(packed, shape, layers);
     Filler<Int128> large(packed, shape, layers);
     const Index bounds[3] = {layers, {0, shape.y - 1}, {0, shape.z - 1}};
@@ -143,7 +103,7 @@ void fill_slab(const Surface& surface, Word* packed, GridShape shape, Index laye
     }
 }
 
-SurfaceCounts count_faces(const Surface& surface) {
+SurfaceCounts count_faces(const LatticeMesh& surface) {
     SurfaceCounts counts{0, 0};
     for (std::int64_t face = 0; face < surface.face_count; ++face) {
         const LatticePoint* corners[3];
@@ -164,13 +124,7 @@ SurfaceCounts count_faces(const Surface& surface) {
 SurfaceCounts voxelize_surface(const double* vertices, std::int64_t vertex_count,
                                const std::int64_t* faces, std::int64_t face_count, Word* packed,
                                GridShape shape, int threads) {
-    Surface surface{std::vector<LatticePoint>(static_cast<std::size_t>(vertex_count)), faces,
-                    face_count};
-    parallel_for(vertex_count, kVertexGrain, threads, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t v = begin; v < end; ++v) {
-            surface.points[static_cast<std::size_t>(v)] = snap(vertices + v * 3);
-        }
-    });
+    const LatticeMesh surface(vertices, vertex_count, faces, face_count, threads);
     const std::int64_t layer_words = shape.y * shape.words();
     parallel_for(shape.x, kSlabGrain, threads, [&](std::int64_t begin, std::int64_t end) {
         std::fill(packed + begin * layer_words, packed + end * layer_words, Word{0});

@@ -19,4 +19,9 @@ void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads);
 // How many parts connected through voxel faces each grid has. packed: (B, X, Y, W); counts: (B).
 void count_parts(const Word* packed, std::int64_t* counts, GridShape shape, int threads);
 
+// Occupies the empty voxels that are not connected to the outside through voxel faces: what a
+// flood from beyond the grid does not reach. packed, filled: (B, X, Y, W). Memory as for
+// keep_largest, of the empty runs.
+void fill_holes(const Word* packed, Word* filled, GridShape shape, int threads);
+
 }  // namespace mvd

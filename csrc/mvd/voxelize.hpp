@@ -13,11 +13,9 @@
 #include <cstdint>
 
 #include "mvd/bitgrid.hpp"
+#include "mvd/lattice.hpp"
 
 namespace mvd {
-
-inline constexpr std::int64_t kLatticeUnit = std::int64_t{1} << 16;   // lattice steps a voxel
-inline constexpr std::int64_t kLatticeReach = std::int64_t{1} << 20;  // voxels from the origin
 
 // What became of the triangles of a mesh.
 struct SurfaceCounts {
@@ -30,6 +28,16 @@ struct SurfaceCounts {
 SurfaceCounts voxelize_surface(const double* vertices, std::int64_t vertex_count,
                                const std::int64_t* faces, std::int64_t face_count, Word* packed,
                                GridShape shape, int threads);
+
+// Samples closed meshes at the centres of voxels: a voxel is set when its centre is inside, by the
+// parity of the triangles below it. Parity is counted along each axis and two of the three decide;
+// returns how many voxels the three do not agree on, which is 0 for every closed mesh (each edge in
+// an even number of triangles), whatever lies exactly on what: a centre is taken a hair off, by
+// less along each axis than along the one before, so that a box holds its lower faces.
+// Arguments as for voxelize_surface.
+std::int64_t voxelize_centres(const double* vertices, std::int64_t vertex_count,
+                              const std::int64_t* faces, std::int64_t face_count, Word* packed,
+                              GridShape shape, int threads);
 
 namespace voxelize {
 

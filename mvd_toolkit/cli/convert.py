@@ -10,7 +10,6 @@ import typer
 from mvd_toolkit.cli._options import (
     DebugFlag,
     FacesOption,
-    Fill,
     FormatOption,
     JsonFlag,
     OnExistsOption,
@@ -34,12 +33,23 @@ def convert(
         int | None,
         typer.Option(min=1, help="Longest edge of the grid: 256 for a mesh, else its own."),
     ] = None,
+    voxel_size: Annotated[
+        float | None,
+        typer.Option(help="Edge of a mesh's voxels, in its units, instead of --resolution."),
+    ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,Z,X,Y,Z", help="Lowest and highest corner of a mesh's grid."),
+    ] = None,
     low_rule: Annotated[
         Literal["any", "half", "centre"] | None, typer.Option(help="How a coarser grid is pooled.")
     ] = None,
     fill: Annotated[
-        Fill | None,
-        typer.Option(help="Fill what no face can see into, or keep the surface; meshes: hull."),
+        Literal["hull", "flood", "centre", "none"] | None,
+        typer.Option(
+            help="What no face sees into, what a flood from outside does not reach, centres inside "
+            "a closed mesh, or the surface alone; meshes: hull."
+        ),
     ] = None,
     pairs: Annotated[
         str | None,
@@ -56,7 +66,7 @@ def convert(
     ] = "none",
     up: Annotated[
         Literal["x", "y", "z"] | None,
-        typer.Option(help="The meshes' vertical; by default their layout's, or y."),
+        typer.Option(help="A mesh's vertical: y is turned to z; for --pairs their layout's, or y."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the copies.")] = 0,
     smooth: SmoothFlag = None,
@@ -82,19 +92,52 @@ def convert(
     if pairs is not None:
         if smooth is not None or faces is not None:
             raise UsageError("--smooth and --faces are for meshes, and --pairs makes a dataset")
-        if any(option is not None for option in (form, resolution, low_rule, fill)):
+        of_files = (form, resolution, voxel_size, bounds, low_rule, fill)
+        if any(option is not None for option in of_files):
             raise UsageError(
-                "--pairs takes no --format, --resolution, --low-rule or --fill: a pair holds the "
-                "low grids of every rule, and `mvd train --low-rule` chooses"
+                "--pairs takes no --format, --resolution, --voxel-size, --bounds, --low-rule or "
+                "--fill: a pair holds the low grids of every rule, and `mvd train --low-rule` "
+                "chooses"
             )
         recipe = CopyRecipe(copies, turn, seed=seed)
         _pairs.convert(out, inputs, out_path, pairs, split, recipe, up, threads)
         return
-    if copies or turn != "none" or up:
-        raise UsageError("--copies, --turn and --up are for --pairs")
+    if copies or turn != "none":
+        raise UsageError("--copies and --turn are for --pairs")
+    if up == "x":
+        raise UsageError("--up: expected y or z without --pairs, found x")
+    if resolution is not None and voxel_size is not None:
+        raise UsageError("--resolution and --voxel-size: expected one of them, found both")
     _files.writable(form)
     destination = _files.destination(out, out_path, inputs, has_format=form is not None)
     items = _files.find(out, inputs, _files.suffixes(reads=True), destination)
     meshing = Meshing(smooth, faces, size)
-    job = ConvertFile(destination, form, resolution, low_rule, fill, on_exists, threads, meshing)
+    job = ConvertFile(
+        destination,
+        form,
+        resolution,
+        low_rule,
+        fill,
+        on_exists,
+        threads,
+        meshing,
+        voxel_size,
+        _bounds(bounds),
+        up,
+    )
     _files.run(out, items, job, single=_files.is_single(inputs))
+
+
+def _bounds(text: str | None) -> tuple[float, ...] | None:
+    """The six numbers that ``--bounds`` names."""
+    from mvd_toolkit.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        corners = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        corners = ()
+    if len(corners) != 6:
+        raise UsageError(f"--bounds: expected six numbers, 0,0,0,1,1,2 say, found {text!r}")
+    return corners

@@ -53,6 +53,62 @@ def test_mesh_to_surface(mvd: Mvd, cube: Path) -> None:
     assert load(output).count() == 14**3 - 12**3
 
 
+def test_open_mesh_is_noticed(mvd: Mvd, cube: Path) -> None:
+    cube.write_text(cube.read_text().replace("f 5 6 7 8", "f 5 6 7"))
+    result = mvd("convert", cube, "-o", cube.with_suffix(".npz"), "--fill", "flood", "--json")
+    (item,) = result.document["items"]
+    assert item["filling"]["fill"] == "flood"
+    assert item["filling"]["disagreement"] > 0.05
+    assert "the mesh leaks" in result.document["warnings"][0]
+    result = mvd("convert", cube, "-o", cube.with_name("b.npz"), "--fill", "centre")
+    assert result.code == 0
+    assert "the mesh is not closed: parity along x, y and z differs" in result.err
+
+
+def test_mesh_to_grid_of_a_frame(mvd: Mvd, cube: Path) -> None:
+    output = cube.with_suffix(".npz")
+    args = ("--fill", "centre", "--on-exists", "overwrite")
+    assert mvd("convert", cube, "-o", output, "--voxel-size", 0.5, *args).code == 0
+    assert load(output).spacing == (0.5,) * 3
+    assert load(output).shape == (11, 11, 11)
+    bounds = ("--bounds", "10,20,30,12,24,40", "--resolution", 20)
+    assert mvd("convert", cube, "-o", output, *bounds, *args).code == 0
+    assert load(output).shape == (4, 8, 20)
+    assert load(output).origin == (10, 20, 30)
+    assert load(output).count() == 4 * 8 * 8
+    assert mvd("convert", cube, "-o", output, "--voxel-size", 1, "--up", "y", *args).code == 0
+    middle = np.array(load(output).origin) + np.array(load(output).shape) / 2
+    assert np.allclose(middle, [12, -32, 22])
+
+
+def test_grid_is_flooded(mvd: Mvd, tmp_path: Path) -> None:
+    shell = np.ones((5, 5, 5), bool)
+    shell[1:-1, 1:-1, 1:-1] = False
+    save(VoxelGrid.from_dense(shell), tmp_path / "shell.npy")
+    solid = tmp_path / "solid.npz"
+    assert mvd("convert", tmp_path / "shell.npy", "-o", solid, "--fill", "flood").code == 0
+    assert load(solid).count() == 125
+    result = mvd("convert", tmp_path / "shell.npy", "-o", tmp_path / "b.npz", "--fill", "centre")
+    assert result.code == 2
+    assert "are for meshes, and this is a grid" in result.err
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("--bounds", "0,0,0,1"), "--bounds: expected six numbers, 0,0,0,1,1,2 say"),
+        (("--bounds", "0,0,0,1,1,0"), "the lowest corner x y z and a higher one"),
+        (("--voxel-size", "0"), "voxel size: expected a positive number"),
+        (("--voxel-size", "1", "--resolution", "8"), "expected one of them, found both"),
+        (("--up", "x"), "--up: expected y or z without --pairs, found x"),
+    ],
+)
+def test_frame_that_makes_no_sense(mvd: Mvd, cube: Path, args: tuple[str, ...], text: str) -> None:
+    result = mvd("convert", cube, "-o", cube.with_suffix(".npz"), *args)
+    assert result.code == 2
+    assert text in result.err
+
+
 @pytest.mark.parametrize("rule", ["any", "half", "centre"])
 def test_mesh_to_grid_by_a_low_rule(mvd: Mvd, cube: Path, rule: str) -> None:
     low, high = cube.with_name("low.npz"), cube.with_name("high.npz")

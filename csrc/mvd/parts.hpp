@@ -1,0 +1,134 @@
+// Connected parts by runs: the occupied runs along z are the nodes, two of them in neighbouring
+// lines are joined where they overlap, and a union-find whose roots are the earliest runs says
+// which belong together (through voxel faces: 6-connectivity).
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "mvd/error.hpp"
+#include "mvd/line.hpp"
+
+namespace mvd {
+
+using RunIndex = std::uint32_t;
+
+struct Run {
+    std::uint32_t begin, end;  // voxels of its line
+};
+
+// The runs of one grid, line after line, and which of them belong together.
+class Parts {
+  public:
+    Parts(const Word* grid, GridShape shape) : shape_(shape) {
+        starts_.reserve(static_cast<std::size_t>(shape.x * shape.y + 1));
+        const std::int64_t w = shape.words();
+        for (std::int64_t line = 0; line < shape.x * shape.y; ++line) {
+            starts_.push_back(count());
+            for_each_run(grid + line * w, w, [&](std::int64_t begin, std::int64_t end) {
+                runs_.push_back(
+                    {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
+            });
+            if (runs_.size() >= std::numeric_limits<RunIndex>::max()) {
+                throw Error("connected parts: the grid has more runs than 32 bits count");
+            }
+        }
+        starts_.push_back(count());
+        parent_.resize(runs_.size());
+        for (RunIndex i = 0; i < count(); ++i) parent_[i] = i;
+    }
+
+    void join_neighbours() {
+        for (std::int64_t line = 0; line < shape_.x * shape_.y; ++line) {
+            if (line % shape_.y > 0) join_lines(line, line - 1);
+            if (line >= shape_.y) join_lines(line, line - shape_.y);
+        }
+    }
+
+    // The root of the part with the most voxels, the first of equals. There is a run.
+    RunIndex largest() {
+        std::vector<std::int64_t> voxels(runs_.size());
+        for (RunIndex i = 0; i < count(); ++i) voxels[root(i)] += runs_[i].end - runs_[i].begin;
+        return static_cast<RunIndex>(std::max_element(voxels.begin(), voxels.end()) -
+                                     voxels.begin());
+    }
+
+    // How many parts there are: runs that are roots.
+    std::int64_t parts() const {
+        std::int64_t roots = 0;
+        for (RunIndex i = 0; i < count(); ++i) roots += parent_[i] == i;
+        return roots;
+    }
+
+    // grid: (X, Y, W), empty.
+    void write(RunIndex part, Word* grid) {
+        for (std::size_t line = 0; line + 1 < starts_.size(); ++line) {
+            for (RunIndex i = starts_[line]; i < starts_[line + 1]; ++i) {
+                if (root(i) != part) continue;
+                set_range(grid + static_cast<std::int64_t>(line) * shape_.words(), runs_[i].begin,
+                          runs_[i].end);
+            }
+        }
+    }
+
+    // Whether a run is connected to the outside: its part reaches the border of the grid.
+    std::vector<bool> reach_border() {
+        std::vector<bool> parts(runs_.size());
+        for (std::int64_t line = 0; line < shape_.x * shape_.y; ++line) {
+            const std::int64_t x = line / shape_.y, y = line % shape_.y;
+            const bool rim = x == 0 || x == shape_.x - 1 || y == 0 || y == shape_.y - 1;
+            for (RunIndex i = start(line); i < start(line + 1); ++i) {
+                if (rim || runs_[i].begin == 0 || runs_[i].end == shape_.z) parts[root(i)] = true;
+            }
+        }
+        for (RunIndex i = 0; i < count(); ++i) parts[i] = parts[root(i)];
+        return parts;
+    }
+
+    // Calls visit(line, begin, end) for the runs for which wanted[run] is as said, in order.
+    template <typename Visit>
+    void for_each(const std::vector<bool>& runs, bool wanted, const Visit& visit) const {
+        for (std::int64_t line = 0; line < shape_.x * shape_.y; ++line) {
+            for (RunIndex i = start(line); i < start(line + 1); ++i) {
+                if (runs[i] == wanted) visit(line, runs_[i].begin, runs_[i].end);
+            }
+        }
+    }
+
+    RunIndex count() const { return static_cast<RunIndex>(runs_.size()); }
+
+  private:
+    RunIndex root(RunIndex i) {
+        while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+        return i;
+    }
+
+    void join(RunIndex a, RunIndex b) {
+        a = root(a);
+        b = root(b);
+        parent_[std::max(a, b)] = std::min(a, b);
+    }
+
+    RunIndex start(std::int64_t line) const { return starts_[static_cast<std::size_t>(line)]; }
+
+    void join_lines(std::int64_t here, std::int64_t there) {
+        RunIndex a = start(here), b = start(there);
+        while (a < start(here + 1) && b < start(there + 1)) {
+            if (runs_[a].begin < runs_[b].end && runs_[b].begin < runs_[a].end) join(a, b);
+            if (runs_[a].end < runs_[b].end) {
+                ++a;
+            } else {
+                ++b;
+            }
+        }
+    }
+
+    GridShape shape_;
+    std::vector<RunIndex> starts_;  // (X * Y + 1) first run of each line
+    std::vector<Run> runs_;
+    std::vector<RunIndex> parent_;  // an earlier run of the same part, itself for the first
+};
+
+}  // namespace mvd
