@@ -111,3 +111,33 @@ def test_no_partial_file_when_the_disk_is_full(
     with pytest.raises(UsageError, match="cannot be written: No space left on device"):
         io.save(grid, tmp_path / "a.binvox")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "form"),
+    [
+        ("a.nii.gz", "a", "nifti_gz"),
+        ("a.b.NII.GZ", "a.b", "nifti_gz"),
+        ("a.nii", "a", "nifti"),
+        ("a.npz", "a", "npz"),
+        ("a.b.xyz", "a.b", None),
+        (".npz", ".npz", None),
+    ],
+)
+def test_names_without_their_suffix(name: str, stem: str, form: str | None) -> None:
+    found = io.format_of_suffix(name)
+    assert (found and found.name) == form
+    assert io.stem(name) == stem
+
+
+def test_a_name_of_two_suffixes_from_the_command_line(tmp_path: Path, grid: VoxelGrid) -> None:
+    from mvd_toolkit.cli import run
+
+    (tmp_path / "in").mkdir()
+    io.save(grid, tmp_path / "in" / "scan.nii.gz")
+    for form in ("npz", "nifti_gz"):
+        assert run(["convert", str(tmp_path / "in"), "-o", str(tmp_path), "--format", form]) == 0
+    assert {path.name for path in tmp_path.glob("scan*")} == {
+        f"scan{suffix}{sidecar}" for suffix in (".npz", ".nii.gz") for sidecar in ("", ".mvd.json")
+    }
+    assert np.array_equal(io.load(tmp_path / "scan.npz").packed, grid.packed)

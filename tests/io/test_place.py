@@ -7,7 +7,7 @@ import pytest
 import trimesh
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import dense_grids
+from strategies import dense_grids, shapes
 
 from mvd_toolkit import io
 from mvd_toolkit.grid import VoxelGrid
@@ -26,7 +26,7 @@ def corners(grid: VoxelGrid) -> np.ndarray:
     return np.array(grid.origin) + ends * grid.spacing
 
 
-@given(dense_grids(), places, spacings)
+@given(dense_grids(shapes(1500)), places, spacings)
 def test_surfaces_lie_where_the_voxels_do(
     tmp_path_factory: pytest.TempPathFactory, dense: np.ndarray, origin: Vector, spacing: Vector
 ) -> None:
@@ -42,7 +42,7 @@ def test_surfaces_lie_where_the_voxels_do(
         assert np.allclose(ends, corners(grid), rtol=1e-6, atol=1e-4 * min(spacing)), form.name
 
 
-@given(dense_grids(), places, spacings)
+@given(dense_grids(shapes(1500)), places, spacings)
 def test_trimesh_has_voxels_in_the_same_place(
     dense: np.ndarray, origin: Vector, spacing: Vector
 ) -> None:
