@@ -1,16 +1,17 @@
 """The test kit catches what it says it catches; the package's own backbones pass it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mvd_toolkit import plugins
+from mvd_toolkit import ops, plugins
 from mvd_toolkit.data import PairDataset
+from mvd_toolkit.io import Limits, npz
 from mvd_toolkit.specs import BackboneSpec, PredictorSpec
-from mvd_toolkit.testing import check_backbone, check_predictor, make_tiny_dataset
+from mvd_toolkit.testing import check_backbone, check_format, check_predictor, make_tiny_dataset
 
 SMALL = {
     "resnet": {"width": 8},
@@ -171,3 +172,29 @@ def test_the_tiny_dataset_is_the_same_every_time(tmp_path):
     assert one.fingerprint == two.fingerprint
     assert len(one) == 3
     assert all(one.high_grid(index).count() > 0 for index in range(3))
+
+
+@pytest.mark.parametrize("name", sorted(plugins.formats()))
+def test_the_package_s_formats_pass(tmp_path, name):
+    check_format(plugins.formats()[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"matches": lambda head, size: False}, "npz: own file not recognised"),
+        ({"write": lambda grid, file: npz.write(ops.dilate(grid), file)}, "does not come back"),
+        ({"read": lambda path, limits: npz.read(path, Limits())}, "a file over a limit"),
+        ({"read": lambda path, limits: 1 / 0}, "ZeroDivisionError"),
+        ({"suffixes": ("npz",)}, "expected suffixes in lower case"),
+    ],
+)
+def test_a_format_that_breaks_the_contract(tmp_path, change, message):
+    with pytest.raises((AssertionError, ZeroDivisionError), match=f"{message}|division by zero"):
+        check_format(replace(npz.FORMAT, **change), tmp_path)
+
+
+def test_a_format_that_loses_the_place(tmp_path):
+    form = plugins.formats()["npy"]
+    with pytest.raises(AssertionError, match="npy: expected it at"):
+        check_format(replace(form, place=True), tmp_path)
