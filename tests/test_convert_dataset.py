@@ -246,6 +246,17 @@ def test_voxel_files_are_fine_grids_and_coarse_ones_are_told(tmp_path):
     assert "expected an edge that 32 divides, found 40" in told[str(folder / "odd.binvox")]
 
 
+def test_mat_files_are_fine_grids_too(tmp_path):
+    scipy_io = pytest.importorskip("scipy.io")
+    fine = np.zeros((32, 32, 32), np.uint8)
+    fine[4:20, 6:30, 9:12] = 1
+    (tmp_path / "mats").mkdir()
+    scipy_io.savemat(tmp_path / "mats" / "chair.mat", {"model": fine})
+    convert_dataset(tmp_path / "mats", tmp_path / "dataset", pairs=[(8, 32)], workers=1)
+    (chair,) = stored(tmp_path / "dataset", "*/*.npz").values()
+    assert np.array_equal(chair.odms, ops.extract_odms(VoxelGrid.from_dense(fine > 0)))
+
+
 def test_two_processes_do_not_write_into_one_dataset(meshes, tmp_path):
     with only_writer(tmp_path / "dataset"), pytest.raises(OutputExistsError, match="is writing"):
         convert_dataset(meshes, tmp_path / "dataset", pairs=[(8, 32)], workers=1)
