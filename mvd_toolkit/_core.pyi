@@ -104,6 +104,7 @@ def surface_mesh(
     spacing: tuple[float, float, float],
     smooth: bool,
     apart: float,
+    depths: npt.NDArray[np.float32] | None,
     max_faces: int,
     threads: int = 0,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]: ...

@@ -1,5 +1,6 @@
 #include "mvd/surface.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -16,6 +17,8 @@ namespace mvd {
 namespace {
 
 constexpr std::int64_t kLayerGrain = 8;
+
+constexpr float kSeenReach = 1;  // voxels between a face and the depth of the pixel that sees it
 
 // Calls visit(side, y, w, voxels) for each word of voxels at one x whose face on that side touches
 // no other voxel; sides in the order of kQuads.
@@ -89,11 +92,37 @@ double* write_point(const GridPlace& place, const Point& corner, const Point& st
     return out;
 }
 
+// How far the real depths of the faces around a corner move its vertex: along each axis the mean of
+// those faces of the fan, across that axis, whose pixel saw them.
+Vec4 seen_step(const DepthMaps& depths, const std::array<std::int64_t, 3>& corner, const Fans& fans,
+               int fan, unsigned config) {
+    Vec4 step{};
+    for (int axis = 0; axis < 3; ++axis) {
+        const auto a = static_cast<std::size_t>(axis);
+        float total = 0, count = 0;
+        for (int face = 4 * axis; face < 4 * axis + 4; ++face) {
+            if (fans.of_face[static_cast<std::size_t>(face)] != fan) continue;
+            const std::int64_t u = corner[axis == 0 ? 1 : 0] - 1 + (face >> 1 & 1);
+            const std::int64_t v = corner[axis == 2 ? 1 : 2] - 1 + (face & 1);
+            const bool ahead = corner::faces_ahead(config, face);
+            const std::int64_t border = ahead ? depths.edge - corner[a] : corner[a];
+            const float deeper = depths.at(axis, ahead, u, v) - static_cast<float>(border);
+            if (!(std::abs(deeper) <= kSeenReach)) continue;  // another surface, or none: NaN
+            total += ahead ? -deeper : deeper;
+            ++count;
+        }
+        if (count > 0) step[a] = std::clamp(total / count, -kReach, kReach);
+    }
+    return step;
+}
+
 // Describes the vertices at one x, the middle one of three layers, from number `first` on.
 void add_vertices(const Voxels& voxels, std::int64_t x, const CornerLayer* const (&layers)[3],
-                  VertexIndex first, SurfaceNet& net) {
+                  VertexIndex first, const DepthMaps* depths, SurfaceNet& net) {
     auto i = static_cast<std::size_t>(first);
-    for_each_fan(voxels, x, [&](std::int64_t y, std::int64_t z, const Fan& fan, int fans) {
+    const auto add = [&](std::int64_t y, std::int64_t z, const Fans& fans, int number,
+                         unsigned config) {
+        const Fan& fan = fans.fan[static_cast<std::size_t>(number)];
         std::int8_t count = 0;
         for (int half = 0; half < 6; ++half) {
             const auto slot = static_cast<std::size_t>(half);
@@ -109,9 +138,12 @@ void add_vertices(const Voxels& voxels, std::int64_t x, const CornerLayer* const
             ++count;
         }
         net.pull[i] = {fan.pull[0], fan.pull[1], fan.pull[2], count};
-        net.area[i] = {fan.area[0], fan.area[1], fan.area[2], static_cast<std::int8_t>(fans - 1)};
+        net.area[i] = {fan.area[0], fan.area[1], fan.area[2],
+                       static_cast<std::int8_t>(fans.count - 1)};
+        if (depths) net.start[i] = seen_step(*depths, {x, y, z}, fans, number, config);
         ++i;
-    });
+    };
+    for_each_fan(voxels, x, add);
 }
 
 // Calls body(begin, end) with consecutive parts of the corner layers 0 to X on threads.
@@ -146,7 +178,7 @@ VoxelSurface::VoxelSurface(const Word* packed, GridShape shape, int threads)
 void VoxelSurface::write(const GridPlace& place, const SurfaceOptions& options, double* vertices,
                          VertexIndex* faces, int threads) const {
     if (options.smooth) {
-        write_smooth(place, options.apart, vertices, faces, threads);
+        write_smooth(place, options, vertices, faces, threads);
     } else {
         write_plain(place, options.apart, vertices, faces, threads);
     }
@@ -189,10 +221,10 @@ void VoxelSurface::write_plain(const GridPlace& place, double apart, double* ver
     });
 }
 
-void VoxelSurface::write_smooth(const GridPlace& place, double apart, double* vertices,
-                                VertexIndex* faces, int threads) const {
-    const SurfaceNet net = make_net(threads);
-    const std::vector<Vec4> moved = relax(net, apart, threads);
+void VoxelSurface::write_smooth(const GridPlace& place, const SurfaceOptions& options,
+                                double* vertices, VertexIndex* faces, int threads) const {
+    const SurfaceNet net = make_net(options.depths, threads);
+    const std::vector<Vec4> moved = relax(net, options.apart, threads);
     const Voxels voxels(packed_, shape_);
     for_layers(shape_, threads, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t x = begin; x < end; ++x) {
@@ -209,9 +241,10 @@ void VoxelSurface::write_smooth(const GridPlace& place, double apart, double* ve
     write_triangles(net, moved, faces, threads);
 }
 
-SurfaceNet VoxelSurface::make_net(int threads) const {
+SurfaceNet VoxelSurface::make_net(const DepthMaps* depths, int threads) const {
     const Voxels voxels(packed_, shape_);
     SurfaceNet net(static_cast<std::size_t>(vertices()), static_cast<std::size_t>(faces() / 2));
+    if (depths) net.start.resize(net.pull.size());
     // Three layers at a time: the neighbours of a corner are in all of them.
     for_layers(shape_, threads, [&](std::int64_t begin, std::int64_t end) {
         CornerLayer before(voxels), here(voxels), after(voxels);
@@ -220,7 +253,7 @@ SurfaceNet VoxelSurface::make_net(int threads) const {
         for (std::int64_t x = begin; x < end; ++x) {
             if (x < shape_.x) after.number(x + 1, first_vertex(x + 1));
             const CornerLayer* const layers[3] = {&before, &here, &after};
-            add_vertices(voxels, x, layers, first_vertex(x), net);
+            add_vertices(voxels, x, layers, first_vertex(x), depths, net);
             if (x < shape_.x) {
                 auto quad = static_cast<std::size_t>(first_quad(x));
                 for_each_quad(

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 14;
 
-constexpr int kFirstSteps = 12;  // towards the mean of the neighbours, before the first balance
+constexpr int kFirstSteps = 12;    // towards the mean of the neighbours, before the first balance
+constexpr int kStepsWhenSeen = 4;  // the same from real depths, which have less of a staircase
 constexpr int kBalances = 3;
 constexpr int kStepsBetween = 2;
 constexpr int kVolumePasses = 2;
@@ -43,7 +44,7 @@ class Relaxation {
     Relaxation(const SurfaceNet& net, int threads)
         : net_(net),
           threads_(threads),
-          moved_(static_cast<std::size_t>(net.size())),
+          moved_(net.start.empty() ? std::vector<Vec4>(net.pull.size()) : net.start),
           normals_(moved_.size()),
           field_(moved_.size()),
           spare_(moved_.size()) {}
@@ -86,23 +87,28 @@ class Relaxation {
     void balance() {
         fill([&](std::size_t i) {
             const Vec4 area = net_.area[i].vec();
-            return Vec4{dot(area, moved_[i]), dot(area, normals_[i]) * normals_[i][3], 0, 0};
+            const Vec4 moved = net_.start.empty() ? moved_[i] : moved_[i] - net_.start[i];
+            return Vec4{dot(area, moved), dot(area, normals_[i]) * normals_[i][3], 0, 0};
         });
         spread(kBalanceSpread);
         for_each(
             [&](std::size_t i) { push(i, -field_[i][0] / std::max(field_[i][1], kLeastArea)); });
     }
 
-    // Moves vertices along their normals until the volume is that of the voxels.
-    void restore_volume() {
+    // What the vertices swept so far, voxels.
+    double swept() const {
+        const auto quads = static_cast<std::int64_t>(net_.quads.size());
+        return sum(quads, [&](std::size_t i) { return swept_volume(i); });
+    }
+
+    // Moves vertices along their normals until they have swept so much.
+    void restore_volume(double wanted) {
         const double area = sum(net_.size(), [&](std::size_t i) {
             return dot(net_.area[i].vec(), normals_[i]) * normals_[i][3] / 4;
         });
         if (area <= 0) return;
         for (int pass = 0; pass < kVolumePasses; ++pass) {
-            const auto quads = static_cast<std::int64_t>(net_.quads.size());
-            const double swept = sum(quads, [&](std::size_t i) { return swept_volume(i); });
-            const auto distance = static_cast<float>(-swept / area);
+            const auto distance = static_cast<float>((wanted - swept()) / area);
             for_each([&](std::size_t i) { push(i, distance); });
         }
     }
@@ -248,14 +254,16 @@ double Relaxation::swept_volume(std::size_t quad) const {
 
 std::vector<Vec4> relax(const SurfaceNet& net, double apart, int threads) {
     Relaxation relaxation(net, threads);
+    const bool seen = !net.start.empty();
+    const double wanted = seen ? relaxation.swept() : 0;
     relaxation.find_normals();
-    relaxation.smooth(kFirstSteps);
-    for (int round = 0; round < kBalances; ++round) {
+    relaxation.smooth(seen ? kStepsWhenSeen : kFirstSteps);
+    for (int round = 0; round < (seen ? 1 : kBalances); ++round) {
         if (round > 0) relaxation.smooth(kStepsBetween);
         relaxation.balance();
     }
     relaxation.part(apart);
-    relaxation.restore_volume();
+    relaxation.restore_volume(wanted);
     relaxation.part(apart);
     return relaxation.take();
 }

@@ -90,6 +90,19 @@ constexpr int face_between(unsigned a, unsigned b) {
 
 constexpr bool occupied(unsigned config, unsigned bit) { return (config >> bit & 1) != 0; }
 
+// Whether the occupied voxel of a face lies behind it, so that the face looks ahead.
+constexpr bool faces_ahead(unsigned config, int face) {
+    const auto du = static_cast<unsigned>(face >> 1 & 1), dv = static_cast<unsigned>(face & 1);
+    switch (face / 4) {
+        case 0:
+            return occupied(config, corner_bit(0, du, dv));
+        case 1:
+            return occupied(config, corner_bit(du, 0, dv));
+        default:
+            return occupied(config, corner_bit(du, dv, 0));
+    }
+}
+
 // Fills in what follows from which faces a fan has.
 constexpr void describe(Fans& fans, unsigned config) {
     for (int half = 0; half < 6; ++half) {
@@ -107,15 +120,9 @@ constexpr void describe(Fans& fans, unsigned config) {
     for (int face = 0; face < kCornerFaces; ++face) {
         const int number = fans.of_face[static_cast<std::size_t>(face)];
         if (number < 0) continue;
-        const int axis = face / 4;
-        const unsigned du = static_cast<unsigned>(face >> 1 & 1),
-                       dv = static_cast<unsigned>(face & 1);
-        const unsigned behind = axis == 0   ? corner_bit(0, du, dv)
-                                : axis == 1 ? corner_bit(du, 0, dv)
-                                            : corner_bit(du, dv, 0);
-        auto& area =
-            fans.fan[static_cast<std::size_t>(number)].area[static_cast<std::size_t>(axis)];
-        area = static_cast<std::int8_t>(area + (occupied(config, behind) ? 1 : -1));
+        Fan& fan = fans.fan[static_cast<std::size_t>(number)];
+        auto& area = fan.area[static_cast<std::size_t>(face / 4)];
+        area = static_cast<std::int8_t>(area + (faces_ahead(config, face) ? 1 : -1));
     }
 }
 

@@ -199,13 +199,13 @@ inline std::int64_t count_vertices(const Voxels& voxels, std::int64_t x) {
     return count;
 }
 
-// Calls visit(y, z, fan, how many fans there are) for each vertex at one x, in order.
+// Calls visit(y, z, fans, number of one of them, config) for each vertex at one x, in order.
 template <typename Visit>
 void for_each_fan(const Voxels& voxels, std::int64_t x, const Visit& visit) {
     for_each_corner(voxels, x, [&](std::int64_t y, std::int64_t z, const auto& config, bool) {
-        const Fans& fans = fans_at(voxels, config(), x, y, z);
-        for (int i = 0; i < fans.count; ++i)
-            visit(y, z, fans.fan[static_cast<std::size_t>(i)], fans.count);
+        const unsigned here = config();
+        const Fans& fans = fans_at(voxels, here, x, y, z);
+        for (int fan = 0; fan < fans.count; ++fan) visit(y, z, fans, fan, here);
     });
 }
 

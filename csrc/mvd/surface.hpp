@@ -20,6 +20,20 @@ using VertexIndex = std::int32_t;
 
 struct SurfaceNet;
 
+// Six maps of real depths, in voxels, where the surface is known more finely than its voxels: laid
+// out as those of odm.hpp. A face of a voxel lies at a whole depth, and where that of the pixel
+// that sees it is within a voxel of it, the surface starts there.
+struct DepthMaps {
+    const float* maps;  // (6, N, N); NaN at background
+    std::int64_t edge;  // N
+
+    // The pixel (u, v) of the face that looks at the surface from ahead or from behind on an axis.
+    float at(int axis, bool from_ahead, std::int64_t u, std::int64_t v) const {
+        const std::int64_t face = 2 * (2 - axis) + (from_ahead ? 0 : 1);
+        return maps[(face * edge + u) * edge + v];
+    }
+};
+
 struct SurfaceOptions {
     // Whether to relax the staircase of the voxels: each vertex moves within its own corner's cell,
     // the volume stays (surface_net.hpp).
@@ -27,6 +41,8 @@ struct SurfaceOptions {
     // How far to move vertices at one corner of the grid apart, each towards its own faces, in
     // voxels. Formats that keep positions alone would join them again.
     double apart = 0;
+    // Where smoothing starts; null: at the corners of the grid.
+    const DepthMaps* depths = nullptr;
 };
 
 // world = origin + spacing * corner
@@ -50,9 +66,9 @@ class VoxelSurface {
   private:
     void write_plain(const GridPlace& place, double apart, double* vertices, VertexIndex* faces,
                      int threads) const;
-    void write_smooth(const GridPlace& place, double apart, double* vertices, VertexIndex* faces,
-                      int threads) const;
-    SurfaceNet make_net(int threads) const;
+    void write_smooth(const GridPlace& place, const SurfaceOptions& options, double* vertices,
+                      VertexIndex* faces, int threads) const;
+    SurfaceNet make_net(const DepthMaps* depths, int threads) const;
 
     VertexIndex first_vertex(std::int64_t x) const {
         return static_cast<VertexIndex>(first_vertex_[static_cast<std::size_t>(x)]);

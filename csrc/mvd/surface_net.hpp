@@ -48,12 +48,13 @@ struct SurfaceNet {
     std::vector<std::array<VertexIndex, 6>> neighbours;  // by half-axis; itself where none
     std::vector<SmallVector> pull;  // sum of the steps to the neighbours; extra: how many they are
     std::vector<SmallVector> area;  // outward, in quarters; extra: other vertices at its corner
+    std::vector<Vec4> start;        // steps from the corners to begin with; or none at all
     std::vector<std::array<VertexIndex, 4>> quads;
     std::vector<std::uint8_t> sides;  // of the voxel, each quad's: see kQuads
 };
 
-// How far each vertex moves from its corner, in voxels; lane 3 is 0. Vertices at one corner end up
-// at least `apart` on their own sides of it.
+// How far each vertex ends up from its corner, in voxels; lane 3 is 0. Vertices at one corner end
+// up at least `apart` on their own sides of it.
 std::vector<Vec4> relax(const SurfaceNet& net, double apart, int threads);
 
 // Two triangles for each quad, by a diagonal inside it, the shorter one if both are.

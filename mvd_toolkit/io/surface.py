@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from mvd_toolkit import _core
+from mvd_toolkit.conventions import FACE_COUNT
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.io.limits import Limits
@@ -22,6 +24,7 @@ def surface_mesh(
     *,
     smooth: bool = True,
     apart: float = APART,
+    depths: npt.NDArray[np.float32] | None = None,
     limits: Limits | None = None,
     threads: int = 0,
 ) -> Mesh:
@@ -47,13 +50,17 @@ def surface_mesh(
         apart: voxels, 0 to 0.25, by which vertices that share a corner are moved apart, each to its
             own side. Formats and readers that know vertices by their place alone would join them
             again at 0, and edges would have four triangles.
+        depths: (6, N, N) float32, where the surface is known more finely than its voxels: maps as
+            `extract_odms` gives them, of real depths in voxels, NaN at background. Where the depth
+            of the pixel that sees a face is within a voxel of it, smoothing starts from there, and
+            keeps that volume. Needs ``smooth``.
         limits: how many triangles to make at most; None: what the environment sets
             (``MVD_MAX_FACES``).
         threads: how many threads to use, 0 for one a core.
 
     Raises:
-        InputError: more triangles than the limit.
-        UsageError: ``apart`` is out of range.
+        InputError: more triangles than the limit, or ``depths`` are not of this grid.
+        UsageError: ``apart`` is out of range, or depths without ``smooth``.
 
     >>> mesh = surface_mesh(VoxelGrid.from_dense(np.ones((1, 1, 2), bool)))
     >>> mesh.vertices.shape, mesh.faces.shape, mesh.faces.dtype
@@ -61,12 +68,31 @@ def surface_mesh(
     """
     if not 0 <= apart <= 0.25:
         raise UsageError(f"apart: expected 0 to 0.25 voxels, found {apart!r}")
+    if depths is not None:
+        if not smooth:
+            raise UsageError("depths: expected none without smooth, found some")
+        depths = _checked_depths(depths, max(grid.shape))
     limits = limits or Limits.from_environment()
     packed = np.ascontiguousarray(grid.packed)[None]
     try:
         vertices, faces = _core.surface_mesh(
-            packed, grid.shape[2], grid.origin, grid.spacing, smooth, apart, limits.faces, threads
+            packed,
+            grid.shape[2],
+            grid.origin,
+            grid.spacing,
+            smooth,
+            apart,
+            depths,
+            limits.faces,
+            threads,
         )
     except _core.CoreError as error:
         raise InputError(f"{error}; MVD_MAX_FACES raises the limit") from error
     return Mesh(vertices, faces)
+
+
+def _checked_depths(depths: npt.NDArray[np.float32], edge: int) -> npt.NDArray[np.float32]:
+    expected = (FACE_COUNT, edge, edge)
+    if depths.shape != expected:
+        raise InputError(f"depths: expected shape {expected}, found {depths.shape}")
+    return np.ascontiguousarray(depths, np.float32)

@@ -11,8 +11,8 @@ import trimesh
 from hypothesis import given
 from surfaces import all_patterns, check_closed, check_discs, occupancy, volume
 
-from mvd_toolkit import io
-from mvd_toolkit.errors import UsageError
+from mvd_toolkit import extract_odms, io
+from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.io.surface import APART, REACH
 
@@ -153,3 +153,64 @@ def test_files_are_watertight(tmp_path: Path, suffix: str, smooth: bool) -> None
     mesh = trimesh.load(path)
     assert mesh.is_watertight
     assert mesh.is_winding_consistent
+
+
+def seen_plane(
+    edge: int = 16, height: float = 6.3, slope: float = 0.2
+) -> tuple[VoxelGrid, np.ndarray]:
+    """What lies below a slanted plane, and its real depths from above; half a voxel is no voxel."""
+    x, y, z = np.indices((edge,) * 3)
+    top = height + slope * np.arange(edge) + slope / 2
+    dense = (z < np.rint(top)[:, None, None]) & (x > 0) & (x < edge - 1) & (y > 0) & (y < edge - 1)
+    depths = np.full((6, edge, edge), np.nan, np.float32)
+    depths[0] = np.where(dense.any(axis=2), edge - top[:, None], np.nan)
+    return VoxelGrid.from_dense(dense), depths
+
+
+def test_real_depths_move_the_surface() -> None:
+    grid, depths = seen_plane()
+    mesh = io.surface_mesh(grid, depths=depths)
+    check_closed(mesh.faces)
+    x, y, z = mesh.vertices.T
+    inside = (x > 3) & (x < 13) & (y > 3) & (y < 13) & (z > 3)
+    off, stairs = (
+        np.abs(z - (6.3 + 0.2 * x))[inside]
+        for x, y, z in (mesh.vertices.T, io.surface_mesh(grid, smooth=False).vertices.T)
+    )
+    assert inside.sum() > 80
+    assert stairs.max() > 0.4
+    assert off.max() < 0.1
+    # No other face is seen, so the bottom stays.
+    assert z.min() == pytest.approx(0, abs=0.02)
+
+
+def test_depths_of_another_surface_do_not_count() -> None:
+    grid, depths = seen_plane()
+    unseen = io.surface_mesh(grid, depths=np.full_like(depths, np.nan))
+    far = io.surface_mesh(grid, depths=depths + 3)
+    assert np.array_equal(far.vertices, unseen.vertices)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_depths_and_threads(threads: int) -> None:
+    dense = np.random.default_rng(4).random((40, 20, 66)) < 0.4
+    grid = VoxelGrid.from_dense(dense)
+    odms = extract_odms(grid)
+    noise = np.random.default_rng(5).normal(0, 0.3, odms.shape)
+    depths = np.where(odms < 66, odms + noise, np.nan).astype(np.float32)
+    one, several = (io.surface_mesh(grid, depths=depths, threads=n) for n in (1, threads))
+    assert np.array_equal(one.vertices, several.vertices)
+    assert np.array_equal(one.faces, several.faces)
+    check_closed(one.faces)
+    corners = io.surface_mesh(grid, smooth=False, apart=0)
+    assert np.abs(one.vertices - corners.vertices).max() <= REACH + 1e-6
+
+
+def test_depths_are_checked() -> None:
+    grid, depths = seen_plane()
+    with pytest.raises(
+        InputError, match=r"depths: expected shape \(6, 16, 16\), found \(6, 8, 8\)"
+    ):
+        io.surface_mesh(grid, depths=depths[:, ::2, ::2])
+    with pytest.raises(UsageError, match="without smooth"):
+        io.surface_mesh(grid, smooth=False, depths=depths)
