@@ -118,7 +118,8 @@ Vec4 seen_step(const DepthMaps& depths, const std::array<std::int64_t, 3>& corne
 
 // Describes the vertices at one x, the middle one of three layers, from number `first` on.
 void add_vertices(const Voxels& voxels, std::int64_t x, const CornerLayer* const (&layers)[3],
-                  VertexIndex first, const DepthMaps* depths, SurfaceNet& net) {
+                  VertexIndex first, const Voxels::Box& box, const DepthMaps* depths,
+                  SurfaceNet& net) {
     auto i = static_cast<std::size_t>(first);
     const auto add = [&](std::int64_t y, std::int64_t z, const Fans& fans, int number,
                          unsigned config) {
@@ -140,7 +141,12 @@ void add_vertices(const Voxels& voxels, std::int64_t x, const CornerLayer* const
         net.pull[i] = {fan.pull[0], fan.pull[1], fan.pull[2], count};
         net.area[i] = {fan.area[0], fan.area[1], fan.area[2],
                        static_cast<std::int8_t>(fans.count - 1)};
-        if (depths) net.start[i] = seen_step(*depths, {x, y, z}, fans, number, config);
+        const std::array<std::int64_t, 3> corner = {x, y, z};
+        if (depths) {
+            net.start[i] = seen_step(*depths, corner, fans, number, config);
+        } else {
+            net.border[i] = box.sides(corner);
+        }
         ++i;
     };
     for_each_fan(voxels, x, add);
@@ -245,6 +251,7 @@ SurfaceNet VoxelSurface::make_net(const DepthMaps* depths, int threads) const {
     const Voxels voxels(packed_, shape_);
     SurfaceNet net(static_cast<std::size_t>(vertices()), static_cast<std::size_t>(faces() / 2));
     if (depths) net.start.resize(net.pull.size());
+    const Voxels::Box box = voxels.occupied_box();
     // Three layers at a time: the neighbours of a corner are in all of them.
     for_layers(shape_, threads, [&](std::int64_t begin, std::int64_t end) {
         CornerLayer before(voxels), here(voxels), after(voxels);
@@ -253,7 +260,7 @@ SurfaceNet VoxelSurface::make_net(const DepthMaps* depths, int threads) const {
         for (std::int64_t x = begin; x < end; ++x) {
             if (x < shape_.x) after.number(x + 1, first_vertex(x + 1));
             const CornerLayer* const layers[3] = {&before, &here, &after};
-            add_vertices(voxels, x, layers, first_vertex(x), depths, net);
+            add_vertices(voxels, x, layers, first_vertex(x), box, depths, net);
             if (x < shape_.x) {
                 auto quad = static_cast<std::size_t>(first_quad(x));
                 for_each_quad(

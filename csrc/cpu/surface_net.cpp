@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 14;
 
-constexpr int kFirstSteps = 12;    // towards the mean of the neighbours, before the first balance
-constexpr int kStepsWhenSeen = 4;  // the same from real depths, which have less of a staircase
+constexpr int kFirstSteps = 12;     // towards the mean of the neighbours, before the first balance
+constexpr int kStepsWhenSeen = 12;  // and one balance: from real depths there is less to do
 constexpr int kBalances = 3;
 constexpr int kStepsBetween = 2;
 constexpr int kVolumePasses = 2;
@@ -32,12 +32,6 @@ inline float dot(Vec4 a, Vec4 b) {
     return product[0] + product[1] + product[2];
 }
 
-inline Vec4 clamped(Vec4 moved) {
-    const Vec4 reach = {kReach, kReach, kReach, 0};
-    moved = moved < reach ? moved : reach;
-    return moved > -reach ? moved : -reach;
-}
-
 // The state of a relaxation. A field has a value a vertex, and `spare_` is where the next goes.
 class Relaxation {
   public:
@@ -47,7 +41,9 @@ class Relaxation {
           moved_(net.start.empty() ? std::vector<Vec4>(net.pull.size()) : net.start),
           normals_(moved_.size()),
           field_(moved_.size()),
-          spare_(moved_.size()) {}
+          spare_(moved_.size()) {
+        for_each([&](std::size_t i) { moved_[i] = clamped(i, moved_[i]); });
+    }
 
     // Normals, and in their lane 3 how freely a vertex may move.
     void find_normals() {
@@ -77,7 +73,7 @@ class Relaxation {
             for_each([&](std::size_t i) {
                 const Vec4 mean = (net_.pull[i].vec() + sum_of_differences(moved_, i)) /
                                   static_cast<float>(net_.pull[i].extra);
-                spare_[i] = clamped(moved_[i] + kStep * normals_[i][3] * mean);
+                spare_[i] = clamped(i, moved_[i] + kStep * normals_[i][3] * mean);
             });
             std::swap(moved_, spare_);
         }
@@ -121,7 +117,7 @@ class Relaxation {
             if (net_.area[i].extra == 0 || length == 0) return;
             const Vec4 side = pull / length;
             const float lacks = static_cast<float>(apart) - dot(side, moved_[i]);
-            if (lacks > 0) moved_[i] = clamped(moved_[i] + lacks * side);
+            if (lacks > 0) moved_[i] = clamped(i, moved_[i] + lacks * side);
         });
     }
 
@@ -180,9 +176,24 @@ class Relaxation {
         }
     }
 
+    // As far as vertex i may move: within its cell, and not out of the box of the voxels.
+    Vec4 clamped(std::size_t i, Vec4 moved) const {
+        const Vec4 reach = {kReach, kReach, kReach, 0};
+        moved = moved < reach ? moved : reach;
+        moved = moved > -reach ? moved : -reach;
+        if (const unsigned border = net_.border[i]) {
+            for (std::size_t axis = 0; axis < 3; ++axis) {
+                const unsigned sides = border >> 2 * axis;
+                if (sides & 1) moved[axis] = std::max(moved[axis], 0.0F);
+                if (sides & 2) moved[axis] = std::min(moved[axis], 0.0F);
+            }
+        }
+        return moved;
+    }
+
     void push(std::size_t i, float distance) {
         const Vec4 normal = {normals_[i][0], normals_[i][1], normals_[i][2], 0};
-        moved_[i] = clamped(moved_[i] + distance * normals_[i][3] * normal);
+        moved_[i] = clamped(i, moved_[i] + distance * normals_[i][3] * normal);
     }
 
     double swept_volume(std::size_t quad) const;

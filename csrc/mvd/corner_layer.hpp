@@ -5,6 +5,8 @@
 // few of those need a look at their case (corner_cases.hpp).
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -40,6 +42,40 @@ class Voxels {
     }
 
     const GridShape& shape() const { return shape_; }
+
+    // The box of corners around the occupied voxels; low above high when there are none.
+    struct Box {
+        std::array<std::int64_t, 3> low, high;
+
+        // The half-axes, bit 2 * axis + side each, along which a corner of the box leaves it.
+        std::uint8_t sides(const std::array<std::int64_t, 3>& corner) const {
+            unsigned bits = 0;
+            for (std::size_t axis = 0; axis < 3; ++axis) {
+                const unsigned below = corner[axis] == low[axis],
+                               above = corner[axis] == high[axis];
+                bits |= (below | above << 1) << 2 * axis;
+            }
+            return static_cast<std::uint8_t>(bits);
+        }
+    };
+
+    Box occupied_box() const {
+        Box box = {{shape_.x, shape_.y, shape_.z}, {0, 0, 0}};
+        const auto widen = [&](std::size_t axis, std::int64_t first, std::int64_t last) {
+            box.low[axis] = std::min(box.low[axis], first);
+            box.high[axis] = std::max(box.high[axis], last + 1);
+        };
+        for (std::int64_t x = 0; x < shape_.x; ++x) {
+            for (std::int64_t y = 0; y < shape_.y; ++y) {
+                const std::int64_t first = first_voxel(line(x, y), shape_.words());
+                if (first < 0) continue;
+                widen(0, x, x);
+                widen(1, y, y);
+                widen(2, first, last_voxel(line(x, y), shape_.words()));
+            }
+        }
+        return box;
+    }
 
   private:
     const Word* packed_;

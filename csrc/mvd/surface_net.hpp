@@ -41,14 +41,22 @@ struct SmallVector {
 // Vertices and quads in the order of VoxelSurface.
 struct SurfaceNet {
     SurfaceNet(std::size_t vertices, std::size_t faces)
-        : neighbours(vertices), pull(vertices), area(vertices), quads(faces), sides(faces) {}
+        : neighbours(vertices),
+          pull(vertices),
+          area(vertices),
+          border(vertices),
+          quads(faces),
+          sides(faces) {}
 
     std::int64_t size() const { return static_cast<std::int64_t>(pull.size()); }
 
     std::vector<std::array<VertexIndex, 6>> neighbours;  // by half-axis; itself where none
     std::vector<SmallVector> pull;  // sum of the steps to the neighbours; extra: how many they are
     std::vector<SmallVector> area;  // outward, in quarters; extra: other vertices at its corner
-    std::vector<Vec4> start;        // steps from the corners to begin with; or none at all
+    // Half-axes, a bit each, that lead out of the box of the voxels: the surface stays inside it,
+    // unless real depths say otherwise.
+    std::vector<std::uint8_t> border;
+    std::vector<Vec4> start;  // steps from the corners to begin with; or none at all
     std::vector<std::array<VertexIndex, 4>> quads;
     std::vector<std::uint8_t> sides;  // of the voxel, each quad's: see kQuads
 };

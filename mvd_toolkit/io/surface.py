@@ -39,7 +39,8 @@ def surface_mesh(
     encloses exactly the occupied voxels. Smoothing takes the staircase away that a slanted surface
     is made of, and keeps the volume. Edges along the axes stay sharp, flat faces flat, and rods and
     plates of one voxel as thick as they are. Each vertex stays in its own cell, less than half a
-    voxel from its corner along each axis, and no triangle turns around.
+    voxel from its corner along each axis, none leaves the box of the voxels, and no triangle turns
+    around.
 
     Memory is that of two layers of the grid, about 160 bytes a vertex when smoothing, and the
     result. The same mesh for any number of threads.

@@ -99,6 +99,10 @@ def check_smoothed(dense: np.ndarray) -> None:
     assert np.abs(mesh.vertices - corners.vertices).max(initial=0) <= REACH + 1e-6
     before, after = (np.cross(*edges(at.vertices[mesh.faces])) for at in (corners, mesh))
     assert ((before * after).sum(axis=1) > 0).all()
+    # Nothing leaves the box of the voxels.
+    if dense.any():
+        assert (mesh.vertices.min(0) >= corners.vertices.min(0)).all()
+        assert (mesh.vertices.max(0) <= corners.vertices.max(0)).all()
     # Also for those who know vertices by their place alone, in single precision.
     places = mesh.vertices.astype(np.float32)
     assert len(np.unique(places, axis=0)) == len(places)
@@ -179,7 +183,7 @@ def test_real_depths_move_the_surface() -> None:
     )
     assert inside.sum() > 80
     assert stairs.max() > 0.4
-    assert off.max() < 0.1
+    assert off.max() < 0.15
     # No other face is seen, so the bottom stays.
     assert z.min() == pytest.approx(0, abs=0.02)
 
