@@ -30,6 +30,7 @@ from mvd_toolkit.cli import (
     render,
     train,
     upscale,
+    view,
 )
 from mvd_toolkit.cli._options import output
 from mvd_toolkit.cli._output import Output
@@ -59,6 +60,7 @@ _add(
     evaluate.evaluate,
     pipeline.pipeline,
     render.render,
+    view.view,
     info.info,
     formats.formats,
     models.models,

@@ -79,6 +79,9 @@ def evaluate(
     ] = "error",
     csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page to look at, one file.")] = None,
+    cards: Annotated[int, typer.Option(min=0, help="Items shown in the report.")] = 8,
+    up: Annotated[Literal["x", "y", "z"], typer.Option(help="The vertical, in the report.")] = "z",
     fail_under: Annotated[
         list[str] | None,
         typer.Option(metavar="METRIC=VALUE", help="Exit 7 when the mean is worse: iou=0.8."),
@@ -106,10 +109,11 @@ def evaluate(
         workers=workers,
     )
     limits = _limits(fail_under or [])
+    items: list[Item] = []
     if merge:
         from mvd_toolkit.evaluation_log import read_rows
 
-        _, rows = read_rows(paths)
+        recipe, rows = read_rows(paths)
     else:
         items = _items(paths, split, pairs, low_rule, category)
         items = _share(items, limit, share)
@@ -118,6 +122,13 @@ def evaluate(
         recipe = run.recipe([p.name for p in paths], split, pairs, low_rule)
         rows = _run(out, run, items, recipe, rows_path, on_exists == "overwrite")
     _tell(out, rows, csv, markdown)
+    if report is not None:
+        from mvd_toolkit.report import write_report
+
+        shown = write_report(
+            report, rows, out.summary, items, recipe, run.methods, cards=cards, up=up, device=device
+        )
+        out.say(f"{report}: {shown} items to look at")
     _raise_failures(rows, single=len(rows) == 1 and not paths[0].is_dir())
     _check_limits(limits, out.summary["methods"])
     out.finish()

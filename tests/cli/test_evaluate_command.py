@@ -176,3 +176,15 @@ def test_two_methods_of_one_name(mvd: Mvd, balls: Path) -> None:
 
 def test_a_model_that_is_not_there(mvd: Mvd, balls: Path) -> None:
     assert mvd("evaluate", balls, "-m", "nowhere/model").code == 5
+
+
+def test_a_report(mvd: Mvd, balls: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out" / "report.html"
+    result = mvd("evaluate", balls, *SHARED, "--report", path, "--cards", "2")
+    assert result.code == 0
+    assert "report.html: 2 items to look at" in result.err
+    assert path.read_text(encoding="utf-8").count('<section class="card"') == 2
+    log = tmp_path / "rows.jsonl"
+    assert mvd("evaluate", balls, *SHARED, "-o", log).code == 0
+    assert mvd("evaluate", "--merge", log, "--report", path).code == 0
+    assert '<section class="card"' not in path.read_text(encoding="utf-8")

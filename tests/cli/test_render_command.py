@@ -57,3 +57,14 @@ def test_options_that_make_no_sense(
     result = mvd("render", ball_file, *arguments)
     assert result.code == 2
     assert text in result.err
+
+
+def test_a_page_to_turn(mvd: Mvd, ball_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "view.html"
+    result = mvd("view", ball_file, ball_file, "-o", path)
+    assert result.code == 0
+    assert result.out.split() == [str(path)]
+    text = path.read_text(encoding="utf-8")
+    assert text.count('class="grid"') == 2
+    assert 'data-open="yes"' in text
+    assert mvd("view", ball_file, "-o", path).code == 6
