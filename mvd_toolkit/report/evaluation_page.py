@@ -178,7 +178,8 @@ def _histogram(rows: Sequence[Row], metric: str, method: str) -> str:
     )
     return (
         f'<svg viewBox="0 -4 {width} {height + 24}" width="{width}" style="max-width:100%" '
-        f'role="img" aria-label="histogram of {html.escape(metric)} of {html.escape(method)}">{bars}'
+        f'role="img" aria-label="histogram of {html.escape(metric)} of {html.escape(method)}">'
+        f"{bars}"
         f'<line class="axis" x1="0" x2="{width}" y1="{height}" y2="{height}"/>'
         f'<text x="0" y="{height + 16}">{low:.3g}</text>'
         f'<text x="{width}" y="{height + 16}" text-anchor="end">{high:.3g}</text>'
