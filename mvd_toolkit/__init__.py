@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mvd_toolkit.errors import (
         BatchError,
+        BugError,
         InputError,
         MVDError,
         OutputExistsError,
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BackboneSpec": "specs",
     "BatchError": "errors",
+    "BugError": "errors",
     "Format": "io.format",
     "InputError": "errors",
     "MVDError": "errors",
@@ -88,6 +90,7 @@ _HOME = {
 __all__ = [
     "BackboneSpec",
     "BatchError",
+    "BugError",
     "Format",
     "InputError",
     "MVDError",

@@ -54,8 +54,8 @@ class Filling:
         said = []
         if self.disputed > 0:
             said.append(
-                f"the mesh is not closed: parity along x, y and z differs for {self.disputed:.2%} "
-                "of the volume; --fill hull needs no closed mesh"
+                f"the mesh is not closed: parity along x, y and z differs for "
+                f"{100 * self.disputed:.2g} % of the volume; --fill hull needs no closed mesh"
             )
         if self.disagreement > LARGE:
             share = f"{self.disagreement:.0%} of the volume"
