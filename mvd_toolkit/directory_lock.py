@@ -24,6 +24,8 @@ _LEFTOVER: Final = re.compile(r"\..+\.([0-9a-f]{16}|[0-9a-f]{12})\.tmp")
 def only_writer(directory: str | Path) -> Iterator[None]:
     """Hold a directory, made when missing; the lock ends with the process, however that ends.
 
+    A file system that knows no locks is written to without one.
+
     Raises:
         OutputExistsError: another process is writing there.
     """
@@ -38,6 +40,8 @@ def only_writer(directory: str | Path) -> Iterator[None]:
                 raise OutputExistsError(
                     f"{directory}: another process is writing there; wait for it or end it"
                 ) from error
+            except OSError:
+                pass  # some network file systems
         yield
     finally:
         os.close(descriptor)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +76,33 @@ def test_resume_goes_on_with_a_run_by_its_own_settings(
     assert result.document["summary"]["steps"] == 2
     assert (run / "model" / "config.json").is_file()
     assert mvd("train", dataset).err.count("-o says where the run goes") == 1
+
+
+def test_sigterm_leaves_a_checkpoint_and_ends_with_143(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    code = "import torch; torch.set_num_threads(1); from mvd_toolkit.cli import main; main()"
+    args = [
+        "train",
+        str(dataset),
+        "-o",
+        str(run),
+        "--set",
+        "width=8",
+        "--batch-size",
+        "2",
+        "--json",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *args, "--steps", "100000"], stdout=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 120
+    while not (run / "metrics.jsonl").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.terminate()
+    document, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert (run / "state" / "last.pt").is_file()
+    assert json.loads(document)["error"]["exit_code"] == 143
 
 
 def test_no_dataset(mvd: Mvd, tmp_path: Path) -> None:
