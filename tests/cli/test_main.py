@@ -18,7 +18,7 @@ from mvd_toolkit.cli import app
 
 COMMANDS = (
     *("upscale", "convert", "train", "evaluate", "info"),
-    *("formats", "models", "plugins", "doctor"),
+    *("pipeline", "render", "view", "formats", "models", "plugins", "doctor"),
 )
 
 
