@@ -16,6 +16,7 @@ from mvd_toolkit.io import (
     nrrd,
     obj,
     off,
+    open3d_voxels,
     ply,
     safetensors_format,
     stl,
@@ -32,7 +33,7 @@ def mvd_register_formats(register: Callable[[Format], None]) -> None:
         register(module.FORMAT)
     for form in nifti.FORMATS:
         register(form)
-    for module in (stl, ply, off):
+    for module in (open3d_voxels, stl, ply, off):
         register(module.FORMAT)
     for form in gltf.FORMATS:
         register(form)

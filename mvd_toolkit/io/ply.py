@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -74,7 +75,7 @@ def read(path: Path, limits: Limits) -> Mesh:
             limit.
     """
     with path.open("rb") as file:
-        order, elements = _read_header(path, file)
+        order, elements = read_header(path, file)
         by_name = {element.name: element for element in elements}
         if not {"vertex", "face"} <= by_name.keys():
             raise InputError(
@@ -83,12 +84,12 @@ def read(path: Path, limits: Limits) -> Mesh:
         limits.check_mesh(path, by_name["vertex"].count, by_name["face"].count)
         data = file.read()
     if order == "":
-        data, elements = _as_binary(path, data, elements)
-    table = _Table(path, data, order or "=")
+        data, elements = as_binary(path, data, elements)
+    table = Table(path, data, order or "=")
     vertices, blocks = None, None
     for element in elements:
         if element.name == "vertex":
-            vertices = _vertices(path, table, element)
+            vertices = columns(path, table, element)
         elif element.name == "face":
             blocks = _faces(path, table, element)
         else:
@@ -123,7 +124,7 @@ def write(mesh: Mesh, file: BinaryIO) -> None:
     file.write(rows.data)
 
 
-def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
+def read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
     """The byte order ("" for ASCII) and the tables; the file is left at the first row."""
     order = None
     elements: list[Element] = []
@@ -159,7 +160,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
     raise InputError(f"{path}: expected 'end_header' within {_MAX_HEADER_LINES} lines, found none")
 
 
-def _as_binary(path: Path, data: bytes, elements: list[Element]) -> tuple[bytes, list[Element]]:
+def as_binary(path: Path, data: bytes, elements: list[Element]) -> tuple[bytes, list[Element]]:
     """The numbers of an ASCII file, and its tables, as if all were doubles."""
     words = data.split()
     try:
@@ -177,7 +178,7 @@ def _as_binary(path: Path, data: bytes, elements: list[Element]) -> tuple[bytes,
     return numbers.tobytes(), doubles
 
 
-class _Table:
+class Table:
     """The rows of a binary file, one element after the other."""
 
     def __init__(self, path: Path, data: bytes, order: str) -> None:
@@ -263,22 +264,31 @@ class _Table:
         )
 
 
-def _vertices(path: Path, table: _Table, element: Element) -> npt.NDArray[np.float64]:
+def columns(
+    path: Path, table: Table, element: Element, wanted: Sequence[str] = "xyz"
+) -> npt.NDArray[np.float64]:
+    """(count, len(wanted)): these columns of an element; goes on to the next one.
+
+    Raises:
+        InputError: it lacks one of them, or the file ends before it.
+    """
     names = [column.name for column in element.properties]
     lists = [column.name for column in element.properties if column.count_type]
-    if lists or not {"x", "y", "z"} <= set(names):
-        raise InputError(f"{path}: element 'vertex': expected x, y and z, found {names}")
+    if lists or not set(wanted) <= set(names):
+        raise InputError(
+            f"{path}: element {element.name!r}: expected {', '.join(wanted)}, found {names}"
+        )
     starts, _ = table.rows(element)
     sizes = [np.dtype(column.type).itemsize for column in element.properties]
-    vertices = np.empty((element.count, 3))
-    for axis, name in enumerate("xyz"):
+    values = np.empty((element.count, len(wanted)))
+    for place, name in enumerate(wanted):
         number = names.index(name)
         column = table.values(starts + sum(sizes[:number]), element.properties[number].type, 1)
-        vertices[:, axis] = column[:, 0]
-    return vertices
+        values[:, place] = column[:, 0]
+    return values
 
 
-def _faces(path: Path, table: _Table, element: Element) -> list[npt.NDArray[np.int64]]:
+def _faces(path: Path, table: Table, element: Element) -> list[npt.NDArray[np.int64]]:
     """The polygons, those of as many corners together."""
     names = [column.name for column in element.properties]
     number = next((names.index(name) for name in _INDEX_NAMES if name in names), None)

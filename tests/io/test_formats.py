@@ -11,7 +11,7 @@ from mvd_toolkit.grid import VoxelGrid
 WriteBytes = Callable[..., Path]
 
 FORMATS = {known.name: known for known in io.known_formats()}
-GRID_FORMATS = [name for name, known in FORMATS.items() if known.kind == "grid"]
+GRID_FORMATS = [name for name, known in FORMATS.items() if known.kind == "grid" and known.writes]
 
 
 def test_names_and_suffixes_are_unique() -> None:

@@ -19,7 +19,7 @@ from mvd_toolkit import io
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import VoxelGrid
 
-GRIDS = {known.name: known for known in io.known_formats() if known.kind == "grid"}
+GRIDS = {known.name: known for known in io.known_formats() if known.kind == "grid" and known.writes}
 FLOAT32 = ("nifti", "nifti_gz")
 DENSE = noise((4, 5, 6), seed=3)
 

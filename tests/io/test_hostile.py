@@ -25,6 +25,7 @@ from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import VoxelGrid
 
 SECONDS = 10.0
+OPEN3D = Path(__file__).parent.parent / "data" / "open3d"
 NO_END = ("obj", "abaqus")
 """A file of these that breaks off at the end of a line is a whole file."""
 
@@ -43,7 +44,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     files = {}
     for known in io.known_formats():
         path = files[known.name] = folder / f"a{known.suffixes[0]}"
-        if known.kind == "grid":
+        if known.name == "open3d":
+            path.write_bytes((OPEN3D / "voxels_binary.ply").read_bytes())
+        elif known.kind == "grid":
             io.save(VoxelGrid.from_dense(dense), path)
         elif known.writes:
             io.save_mesh(io.Mesh(BALL.vertices, BALL.faces), path)
@@ -183,6 +186,9 @@ FORGED: dict[str, bytes | Callable[[Path], None]] = {
     "a.ply": f"ply\nformat binary_little_endian 1.0\nelement vertex {10**8}\n".encode()
     + b"property float x\nproperty float y\nproperty float z\nelement face 1\n"
     b"property list uchar int vertex_indices\nend_header\n" + bytes(100),
+    "a.voxels.ply": (OPEN3D / "voxels.ply")
+    .read_bytes()
+    .replace(b"2 0 0 0 0 0", b"9999999 9999999 9 0 0 0"),
     "a.off": f"OFF\n{10**8} {10**8} 0\n0 0 0\n".encode(),
     "a.glb": b"glTF" + struct.pack("<III4s", 2, 24, 2**32 - 1, b"JSON") + b"{}  ",
     "a.gltf": json.dumps(

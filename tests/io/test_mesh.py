@@ -241,7 +241,7 @@ MALFORMED = {
     "PLY without format": ("ply", ASCII_PLY.replace(b"format ascii 1.0\n", b""), "end_header"),
     "PLY of an unknown type": ("ply", ASCII_PLY.replace(b"float x", b"real x"), "line 5"),
     "PLY without faces": ("ply", ASCII_PLY.replace(b"face", b"edge"), "'vertex' and 'face'"),
-    "PLY without x": ("ply", ASCII_PLY.replace(b"float x", b"float u"), "expected x, y and z"),
+    "PLY without x": ("ply", ASCII_PLY.replace(b"float x", b"float u"), "expected x, y, z"),
     "PLY without indices": ("ply", ASCII_PLY.replace(b"_indices", b"_x"), "expected a list"),
     "PLY index too large": ("ply", ASCII_PLY.replace(b"3 0 1 2", b"3 0 1 3"), "found 3"),
     "PLY index no integer": ("ply", ASCII_PLY.replace(b"3 0 1 2", b"3 0 1 .5"), "whole vertex"),
@@ -292,7 +292,7 @@ def test_grids_and_meshes_are_told_apart(tmp_path: Path, grid: VoxelGrid) -> Non
         io.load_mesh(tmp_path / "a.binvox")
     with pytest.raises(InputError, match="expected a grid, found a mesh"):
         io.load(tmp_path / "a.stl")
-    with pytest.raises(UsageError, match=r"'\.binvox' cannot be written; expected one of stl"):
+    with pytest.raises(UsageError, match=r"'\.binvox' cannot be written; expected one of 3mf"):
         io.save_mesh(TETRAHEDRON, tmp_path / "b.binvox")
     with pytest.raises(UsageError, match=r"'\.off' cannot be written"):
         io.save_mesh(TETRAHEDRON, tmp_path / "b.off")
