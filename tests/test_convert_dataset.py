@@ -246,6 +246,22 @@ def test_voxel_files_are_fine_grids_and_coarse_ones_are_told(tmp_path):
     assert "expected an edge that 32 divides, found 40" in told[str(folder / "odd.binvox")]
 
 
+def test_modelnet_with_its_broken_headers_becomes_pairs(tmp_path):
+    corners = "\n".join("{:g} {:g} {:g}".format(*corner) for corner in BOX * (1, 2, 3))
+    faces = "\n".join("3 {} {} {}".format(*face) for face in BOX_FACES)
+    for part, name, header in (
+        ("train", "box_0001", "OFF8 12 0"),
+        ("test", "box_0002", "OFF\n8 12 0"),
+    ):
+        place = tmp_path / "ModelNet" / "box" / part / f"{name}.off"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{header}\n{corners}\n{faces}\n")
+    report = convert_dataset(tmp_path / "ModelNet", tmp_path / "out", pairs=[(8, 32)], workers=1)
+    assert [outcome.status for outcome in report.outcomes] == ["made", "made"]
+    one, two = stored(tmp_path / "out", "*/*.npz").values()
+    assert np.array_equal(one.odms, two.odms)
+
+
 def test_mat_files_are_fine_grids_too(tmp_path):
     scipy_io = pytest.importorskip("scipy.io")
     fine = np.zeros((32, 32, 32), np.uint8)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mvd_toolkit import _core, reference
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.voxelize import make_pair, pair_of, voxelize
+from mvd_toolkit.voxelize import Placement, make_pair, pair_of, voxelize
 
 TRIANGLE = np.array([[0, 1, 2]])
 
@@ -341,3 +341,48 @@ def test_a_pair_of_a_mesh_is_the_pair_of_its_surface() -> None:
         assert (one.origin, one.spacing) == (other.origin, other.spacing)
     assert (by_mesh.odms == by_grid.odms).all()
     assert by_mesh.report == surface.report
+
+
+# Placement
+
+BOARD = np.array([[0, 0, 0], [4, 0, 0], [0, 2, 0], [0, 0, 1]], float)
+BOARD_FACES = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
+
+
+def extent(grid):
+    """First and last occupied voxel along each axis."""
+    inside = np.argwhere(grid.dense())
+    return inside.min(axis=0), inside.max(axis=0)
+
+
+def test_a_placed_mesh_has_its_share_of_the_room():
+    whole = voxelize(BOARD, BOARD_FACES, 66).grid
+    half = voxelize(BOARD, BOARD_FACES, 66, placement=Placement(0.5)).grid
+    low, high = extent(whole)
+    assert (high - low + 1).tolist()[0] == 64
+    low, high = extent(half)
+    assert abs((high - low + 1)[0] - 32) <= 1
+    assert half.spacing[0] == pytest.approx(2 * whole.spacing[0])
+
+
+@pytest.mark.parametrize(("at", "first"), [(0.0, 1), (1.0, 65 - 32)])
+def test_a_placed_mesh_lies_where_it_is_put_within_the_margin(at, first):
+    grid = voxelize(BOARD, BOARD_FACES, 66, placement=Placement(0.5, (at, at, at))).grid
+    low, high = extent(grid)
+    assert low.min() >= 1
+    assert high.max() <= 64
+    assert abs(low[0] - first) <= 1
+    world = np.array(grid.origin) + np.array(grid.spacing) * low
+    assert np.allclose(world, 0, atol=1.01 * grid.spacing[0])  # the place in the world stays
+
+
+def test_filling_the_middle_is_what_happens_without_a_placement():
+    assert voxelize(BOARD, BOARD_FACES, 20).grid == (
+        voxelize(BOARD, BOARD_FACES, 20, placement=Placement(1.0, (0.5, 0.5, 0.5))).grid
+    )
+
+
+@pytest.mark.parametrize("values", [(0.0,), (1.5,), (0.5, (0.5, 0.5, 1.5)), (float("nan"),)])
+def test_impossible_placements_are_usage_errors(values):
+    with pytest.raises(UsageError, match="expected a share above 0 and at most 1"):
+        Placement(*values)
