@@ -212,8 +212,8 @@ def _parse_extra(extra: str) -> tuple[list[str], set[str]]:
     return added, {entry[1:].strip() for entry in entries if entry.startswith("-")}
 
 
-def _order(point: EntryPoint) -> tuple[bool, str, str]:
-    return not _is_own(point), point.name, point.value
+def _order(point: EntryPoint) -> tuple[bool, bool, str, str]:
+    return point is not _FORMATS, not _is_own(point), point.name, point.value
 
 
 def _is_own(point: EntryPoint) -> bool:
