@@ -17,14 +17,15 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mvd_toolkit import io, ops
+from mvd_toolkit import _core, io, ops
 from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE
 from mvd_toolkit.data import pair_files, read_description
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
+from mvd_toolkit.io.mesh import Mesh
 from mvd_toolkit.pair_file import pair_file_name, read_pair
 from mvd_toolkit.shape_files import find_shapes
-from mvd_toolkit.voxelize import Pair, make_pair, pair_of
+from mvd_toolkit.voxelize import Pair, make_pair, pair_of, voxelize
 
 CATEGORY: Final = r"^(\d{8})-|^(.+?)_\d+(?:-[0-9a-f]+)?$"
 """What of a name is its category: ShapeNet's synset, or what stands before a number at its end."""
@@ -98,14 +99,15 @@ class MatchedFiles:
     category: str
     pred: Path | None
     truth: Path | None
+    resolution: int = 256
 
     def load(self) -> Case:
-        """Read both."""
+        """Read both; meshes are voxelized where the other one is."""
         if self.pred is None:
             raise InputError(f"{self.truth}: no prediction has its name")
         if self.truth is None:
             raise InputError(f"{self.pred}: no truth has its name")
-        pred, truth = io.load(self.pred), io.load(self.truth)
+        pred, truth = _in_one_frame(_read(self.pred), _read(self.truth), self.resolution)
         if pred.shape != truth.shape:
             sizes = ["x".join(map(str, grid.shape)) for grid in (truth, pred)]
             raise InputError(
@@ -114,6 +116,32 @@ class MatchedFiles:
                 "`mvd convert --resolution` or `mvd upscale --to` changes a size"
             )
         return Case(self.name, truth, self.category, prediction=pred)
+
+
+def _read(path: Path) -> VoxelGrid | Mesh:
+    return io.load(path) if io.sniff(path).kind == "grid" else io.load_mesh(path)
+
+
+def _in_one_frame(
+    pred: VoxelGrid | Mesh, truth: VoxelGrid | Mesh, resolution: int
+) -> tuple[VoxelGrid, VoxelGrid]:
+    """Both as grids: a mesh in the frame of the other's grid, two meshes in one around both."""
+    if isinstance(pred, VoxelGrid):
+        return pred, truth if isinstance(truth, VoxelGrid) else _voxelize_in(truth, pred)
+    if isinstance(truth, VoxelGrid):
+        return _voxelize_in(pred, truth), truth
+    vertices = np.concatenate([pred.vertices, truth.vertices])
+    faces = np.concatenate([pred.faces, truth.faces + len(pred.vertices)])
+    frame = voxelize(vertices, faces, resolution, fill="none").grid
+    return _voxelize_in(pred, frame), _voxelize_in(truth, frame)
+
+
+def _voxelize_in(mesh: Mesh, frame: VoxelGrid) -> VoxelGrid:
+    """The hull of the voxels of a frame that a mesh meets; what lies outside is left out."""
+    in_voxels = (mesh.vertices - np.array(frame.origin)) / np.array(frame.spacing)
+    faces = np.ascontiguousarray(mesh.faces, np.int64)
+    packed, _, _ = _core.voxelize_surface(np.ascontiguousarray(in_voxels), faces, *frame.shape)
+    return ops.hull(VoxelGrid(packed, frame.shape, frame.origin, frame.spacing))
 
 
 @dataclass(frozen=True)

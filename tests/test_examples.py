@@ -56,14 +56,22 @@ def test_a_lathed_cylinder_has_the_volume_of_one(examples: ModuleType) -> None:
     assert volume == pytest.approx(2 * np.pi, rel=1e-3), "closed, and seen from outside"
 
 
-def test_a_picture_shows_the_grid_on_its_floor(examples: ModuleType) -> None:
-    pytest.importorskip("PIL", reason="Pillow makes the picture: pip install '.[docs]'")
+def test_pictures_of_the_documentation(examples: ModuleType) -> None:
     picture = importlib.import_module("picture")
-    picture.PANEL, picture.SUPERSAMPLING = 60, 1
-    grid = mvd.upsample_nearest(mvd.load(EXAMPLES / "chair_32.binvox"), 2)
-    pixels = np.asarray(picture.render(grid, (-58.0, 20.0), picture.OCHRE)).astype(int)
-    assert pixels.shape == (60, 60, 3)
-    ochre = pixels[..., 0] - pixels[..., 2] > 40
-    assert 0.1 < ochre.mean() < 0.5
-    corner = np.abs(pixels[:4, :4] - picture.PAPER).max()
-    assert corner <= 4, "nothing there but paper"
+
+    class Nearest:
+        """In place of a model."""
+
+        def __call__(self, low: mvd.VoxelGrid) -> mvd.VoxelGrid:
+            return mvd.upsample_nearest(low, picture.SCALE)
+
+        def predict_odms(self, low: mvd.VoxelGrid) -> np.ndarray:
+            return mvd.extract_odms(self(low))
+
+    strips = [make("mug", Nearest(), 48) for make in (picture.row, picture.steps)]
+    assert [strip.size for strip in strips] == [(192, 88), (192, 88)]
+    assert picture.stacked(strips).size == (192, 176)
+    pixels = np.asarray(strips[0]).astype(int)[:48]
+    ochre = (pixels[..., 0] - pixels[..., 2] > 40).mean(axis=0)
+    assert ochre[96:144].max() > 0.2, "the upscaled one stands out"
+    assert ochre[:96].max() == ochre[144:].max() == 0

@@ -35,8 +35,8 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="PRED TRUTH | DATASET",
-            help="Two grids, two folders of them, or what is to be upscaled and scored: a dataset "
-            "of pairs, or a folder of meshes.",
+            help="Two grids or meshes, two folders of them, or what is to be upscaled and scored: "
+            "a dataset of pairs, or a folder of meshes.",
         ),
     ],
     models: Annotated[
@@ -60,6 +60,9 @@ def evaluate(
     low_rule: Annotated[
         Literal["any", "half", "centre", "soft"], typer.Option(help="Which coarse grids.")
     ] = "any",
+    resolution: Annotated[
+        int, typer.Option(min=8, max=2048, help="Longest edge that two meshes are voxelized at.")
+    ] = 256,
     limit: Annotated[int | None, typer.Option(min=1, help="So many items, the same ones.")] = None,
     share: Annotated[
         str | None, typer.Option(metavar="I/N", help="Every N-th item from the I-th: 1/4.")
@@ -107,6 +110,7 @@ def evaluate(
         device=device,
         threads=threads if threads or workers == 1 else 1,
         workers=workers,
+        resolution=resolution,
     )
     limits = _limits(fail_under or [])
     items: list[Item] = []
@@ -115,7 +119,7 @@ def evaluate(
 
         recipe, rows = read_rows(paths)
     else:
-        items = _items(paths, split, pairs, low_rule, category)
+        items = _items(paths, split, pairs, low_rule, category, resolution)
         items = _share(items, limit, share)
         if len(paths) == 1:
             run = replace(run, methods=_methods(models or [], methods or []))
@@ -143,6 +147,7 @@ class Run:
     device: str
     threads: int
     workers: int
+    resolution: int = 256
     methods: tuple[str, ...] = field(default=())
 
     def recipe(
@@ -161,7 +166,7 @@ class Run:
             "metrics": list(self.metrics or default_metrics()),
             "points": self.sampling.points,
             "seed": self.sampling.seed,
-            **(on_dataset if self.methods else {}),
+            **(on_dataset if self.methods else {"resolution": self.resolution}),
         }
 
 
@@ -183,7 +188,12 @@ def _methods(models: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
 
 
 def _items(
-    paths: Sequence[Path], split: str, pairs: str | None, low_rule: str, category: str | None
+    paths: Sequence[Path],
+    split: str,
+    pairs: str | None,
+    low_rule: str,
+    category: str | None,
+    resolution: int,
 ) -> list[Item]:
     """What to score: files as given, folders matched by name, a dataset's pairs, shapes."""
     from mvd_toolkit.cases import CATEGORY, find_items
@@ -195,7 +205,7 @@ def _items(
             raise InputError(f"{path}: no such file or folder")
     pattern = category or CATEGORY
     if len(paths) == 2:
-        return _matched(paths[0], paths[1], pattern)
+        return _matched(paths[0], paths[1], pattern, resolution)
     if len(paths) > 2:
         raise UsageError(f"expected PRED TRUTH or a DATASET, found {len(paths)} paths")
     edges = parse_edges(pairs) if pairs else [None]
@@ -205,7 +215,7 @@ def _items(
     return found
 
 
-def _matched(pred: Path, truth: Path, pattern: str) -> list[Item]:
+def _matched(pred: Path, truth: Path, pattern: str, resolution: int) -> list[Item]:
     from mvd_toolkit.batch import find_sources
     from mvd_toolkit.cases import MatchedFiles, category_of
     from mvd_toolkit.cli._files import suffixes
@@ -217,14 +227,17 @@ def _matched(pred: Path, truth: Path, pattern: str) -> list[Item]:
             f"PRED and TRUTH: expected two files or two folders, found {pred} and {truth}"
         )
     if pred.is_file():
-        return [MatchedFiles(pred.name, "", pred, truth)]
-    known = suffixes("grid", reads=True)
+        return [MatchedFiles(pred.name, "", pred, truth, resolution)]
+    known = suffixes(reads=True)
     matches = match_by_name(
         [source.path for source in find_sources([pred], known)],
         [source.path for source in find_sources([truth], known)],
         (pred, truth),
     )
-    return [MatchedFiles(m.name, category_of(m.name, pattern), m.pred, m.truth) for m in matches]
+    return [
+        MatchedFiles(m.name, category_of(m.name, pattern), m.pred, m.truth, resolution)
+        for m in matches
+    ]
 
 
 def _share(items: list[Item], limit: int | None, share: str | None) -> list[Item]:

@@ -188,3 +188,16 @@ def test_a_report(mvd: Mvd, balls: Path, tmp_path: Path) -> None:
     assert mvd("evaluate", balls, *SHARED, "-o", log).code == 0
     assert mvd("evaluate", "--merge", log, "--report", path).code == 0
     assert '<section class="card"' not in path.read_text(encoding="utf-8")
+
+
+def test_meshes_are_voxelized_where_the_other_one_is(
+    mvd: Mvd, ball: VoxelGrid, ball_file: Path, tmp_path: Path
+) -> None:
+    mesh = tmp_path / "ball.stl"
+    save(ball, mesh)
+    for pair in ((mesh, ball_file), (ball_file, mesh)):
+        scores = mvd("evaluate", *pair, "--json").document["items"][0]["scores"]
+        assert scores["iou"] > 0.6, "a conservative voxel more all around"
+        assert scores["recall" if pair[0] == mesh else "precision"] == 1
+    both = mvd("evaluate", mesh, mesh, "--resolution", "32", "--metric", "iou", "--json")
+    assert both.document["items"][0]["scores"] == {"iou": 1.0}
