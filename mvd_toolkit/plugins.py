@@ -213,7 +213,7 @@ def _parse_extra(extra: str) -> tuple[list[str], set[str]]:
 
 
 def _order(point: EntryPoint) -> tuple[bool, bool, str, str]:
-    return point is not _FORMATS, not _is_own(point), point.name, point.value
+    return point not in _BUILT_IN, not _is_own(point), point.name, point.value
 
 
 def _is_own(point: EntryPoint) -> bool:
