@@ -235,11 +235,17 @@ def run_pipeline(
     outcomes = []
     with only_writer(pipeline.root):
         for stage in pipeline.stages:
-            outcome = _run_stage(pipeline, stage, tell or (lambda what, done: None))
+            outcome = _run_stage(pipeline, stage, _telling(stage, tell))
             outcomes.append(outcome)
             if on_stage:
                 on_stage(outcome)
+            _check_threshold(stage, outcome.facts)
     return outcomes
+
+
+def _telling(stage: Stage, tell: Tell | None) -> Tell:
+    """Tells what a stage does with its name before it."""
+    return lambda what, done: tell(f"{stage.name}, {what}", done) if tell else None
 
 
 def _run_stage(pipeline: _Pipeline, stage: Stage, tell: Tell) -> StageOutcome:
@@ -247,7 +253,6 @@ def _run_stage(pipeline: _Pipeline, stage: Stage, tell: Tell) -> StageOutcome:
     key, output = _key(pipeline, stage), pipeline.place(stage.to)
     before = pipeline.state.get(stage.name, {})
     if before.get("key") == key and before.get("done") and output.exists():
-        _check_threshold(stage, before["facts"])
         return StageOutcome(stage.name, "skipped", output, facts=before["facts"])
     if not before and output.exists() and isinstance(stage, (UpscaleStage, EvaluateStage)):
         raise OutputExistsError(f"{output}: exists and is not of this pipeline")
@@ -257,7 +262,6 @@ def _run_stage(pipeline: _Pipeline, stage: Stage, tell: Tell) -> StageOutcome:
     start = time.monotonic()
     facts = _RUN[stage.name](pipeline, stage, tell)
     pipeline.note(stage.name, key=key, done=True, facts=facts)
-    _check_threshold(stage, facts)
     return StageOutcome(stage.name, "made", output, time.monotonic() - start, facts)
 
 

@@ -142,8 +142,10 @@ def _text(path: Path) -> bytes:
 def test_scores_below_the_threshold_are_told_each_time(recipe: Path) -> None:
     change(recipe, 'to = "scores.json"', 'to = "scores.json"\nfail_under = 0.999')
     for _ in range(2):
+        told: list[str] = []
         with pytest.raises(ThresholdError, match=r"mean IoU: expected at least 0\.999, found 0\."):
-            run_pipeline(recipe)
+            run_pipeline(recipe, on_stage=lambda outcome, told=told: told.append(outcome.stage))
+        assert told == ["convert", "train", "upscale", "evaluate"]
     assert (recipe.parent / "scores.json").is_file()
 
 

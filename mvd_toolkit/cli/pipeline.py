@@ -38,6 +38,7 @@ def pipeline(
             out.say(f"{outcome.status:8} {outcome.stage}, {outcome.seconds:.1f} s")
             out.data(str(outcome.output))
 
+        progress.start(recipe.stem)
         outcomes = run_pipeline(recipe, on_stage=tell, tell=progress.step)
     counts = {what: sum(o.status == what for o in outcomes) for what in ("made", "skipped")}
     out.summary = {**counts, "recipe": str(recipe)}
