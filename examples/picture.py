@@ -60,7 +60,7 @@ def steps(name: str, upscaler: mvd.Upscaler, size: int = PANEL) -> Image.Image:
         mvd.carve(low, odms, SCALE),
     ]
     captions = ["the coarse grid", "as fine blocks", "carved by silhouettes", "and by depths"]
-    return pictures.render_strip(grids, captions, view(name, size), style="smooth")
+    return pictures.render_strip(grids, captions, view(name, size))
 
 
 def stacked(strips: list[Image.Image]) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from mvd_toolkit import ops
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.surface_samples import SurfaceSamples, occupied_box, sample_surface
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,16 +85,25 @@ class Comparison:
         self.truth = truth
         self.sampling = sampling or Sampling()
         self.threads = threads
+        points, seed = self.sampling.points, self.sampling.seed
+        self._pred = _Side(self.pred, points, 2 * seed + 1, threads)
+        self._truth = _Side(self.truth, points, 2 * seed, threads)
 
-    @cached_property
+    def against(self, pred: VoxelGrid) -> Comparison:
+        """Another prediction against the same truth, of which nothing is computed twice."""
+        other = Comparison(pred, self.truth, self.sampling, threads=self.threads)
+        other._truth = self._truth
+        return other
+
+    @property
     def in_pred(self) -> int:
         """Occupied voxels of the prediction."""
-        return self.pred.count()
+        return self._pred.count
 
-    @cached_property
+    @property
     def in_truth(self) -> int:
         """Occupied voxels of the truth."""
-        return self.truth.count()
+        return self._truth.count
 
     @cached_property
     def in_both(self) -> int:
@@ -99,50 +111,76 @@ class Comparison:
         both = self.truth.with_occupancy(self.pred.packed & self.truth.packed, self.truth.shape)
         return both.count()
 
-    @cached_property
+    @property
     def odms(self) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
         """(6, N, N) depth maps of the prediction and of the truth."""
-        pred = ops.extract_odms(self.pred, threads=self.threads)
-        return pred, ops.extract_odms(self.truth, threads=self.threads)
+        return self._pred.odms, self._truth.odms
 
-    @cached_property
+    @property
     def extent(self) -> Floats:
         """(3,) sides of the box around the truth, world units; zero for an empty truth."""
-        box = occupied_box(self.truth)
-        sides: Floats = np.zeros(3) if box is None else box[1] - box[0]
-        return sides * np.array(self.truth.spacing, np.float64)
+        return self._truth.extent
 
-    @cached_property
+    @property
     def pred_samples(self) -> SurfaceSamples:
         """Points on the surface of the prediction."""
-        points, seed = self.sampling.points, self.sampling.seed
-        return sample_surface(self.pred, points, 2 * seed + 1, threads=self.threads)
+        return self._pred.samples
 
-    @cached_property
+    @property
     def truth_samples(self) -> SurfaceSamples:
         """Points on the surface of the truth, drawn with another seed."""
-        points, seed = self.sampling.points, self.sampling.seed
-        return sample_surface(self.truth, points, 2 * seed, threads=self.threads)
+        return self._truth.samples
 
     @cached_property
     def to_truth(self) -> Nearest:
         """From each sample of the prediction to the nearest of the truth."""
-        return nearest(self.pred_samples.points, self.truth_samples.points)
+        return self._truth.nearest_to(self.pred_samples.points)
 
     @cached_property
     def to_pred(self) -> Nearest:
         """From each sample of the truth to the nearest of the prediction."""
-        return nearest(self.truth_samples.points, self.pred_samples.points)
+        return self._pred.nearest_to(self.truth_samples.points)
 
 
-def nearest(points: Floats, others: Floats) -> Nearest:
-    """For each of (n, 3) points the nearest of (m, 3) others: none when there are no others."""
-    from scipy.spatial import cKDTree
+class _Side:
+    """One of the two grids, with what is computed of it alone."""
 
-    if not len(points) or not len(others):
-        return Nearest(np.empty(0), np.empty(0, np.int64))
-    distances, indices = cKDTree(others).query(points)
-    return Nearest(np.asarray(distances), np.asarray(indices))
+    def __init__(self, grid: VoxelGrid, points: int, seed: int, threads: int) -> None:
+        self.grid = grid
+        self._points = points
+        self._seed = seed
+        self._threads = threads
+
+    @cached_property
+    def count(self) -> int:
+        return self.grid.count()
+
+    @cached_property
+    def odms(self) -> npt.NDArray[np.uint16]:
+        return ops.extract_odms(self.grid, threads=self._threads)
+
+    @cached_property
+    def extent(self) -> Floats:
+        box = occupied_box(self.grid)
+        sides: Floats = np.zeros(3) if box is None else box[1] - box[0]
+        return sides * np.array(self.grid.spacing, np.float64)
+
+    @cached_property
+    def samples(self) -> SurfaceSamples:
+        return sample_surface(self.grid, self._points, self._seed, threads=self._threads)
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self.samples.points)
+
+    def nearest_to(self, points: Floats) -> Nearest:
+        """For each of (n, 3) points the nearest sample: none when there are no samples."""
+        if not len(points) or not len(self.samples.points):
+            return Nearest(np.empty(0), np.empty(0, np.int64))
+        distances, indices = self._tree.query(points)
+        return Nearest(np.asarray(distances), np.asarray(indices))
 
 
 def _size(grid: VoxelGrid) -> str:

@@ -72,8 +72,13 @@ def score(
     {'iou': 0.5, 'precision': 0.5}
     """
     pair = Comparison(pred, truth, sampling, threads=threads)
+    return score_pair(pair, default_metrics() if metrics is None else metrics)
+
+
+def score_pair(pair: Comparison, metrics: Iterable[str]) -> dict[str, float]:
+    """The named metrics of a comparison; errors as of `score`."""
     scores: dict[str, float] = {}
-    for name in default_metrics() if metrics is None else metrics:
+    for name in metrics:
         spec = plugins.metric(name)
         try:
             value = spec.compute(pair)
@@ -214,17 +219,16 @@ class _Job:
             return
         if case.prediction is not None:
             methods = [PREDICTION]
+        truth = Comparison(case.truth, case.truth, self.sampling, threads=self.threads)
         for method in methods:
-            yield self._row(case, method)
+            yield self._row(case, method, truth)
 
-    def _row(self, case: Case, method: Method) -> Row:
+    def _row(self, case: Case, method: Method, truth: Comparison) -> Row:
         try:
             start = time.perf_counter()
             made = method.make(case)
             seconds = time.perf_counter() - start
-            scores = score(
-                made, case.truth, self.metrics, sampling=self.sampling, threads=self.threads
-            )
+            scores = score_pair(truth.against(made), self.metrics)
         except (MVDError, OSError, MemoryError) as error:
             return _failed(case.name, method.name, case.category, case.low_rule, error)
         return Row(case.name, method.name, case.category, case.low_rule, scores, seconds)

@@ -42,6 +42,8 @@ CROWD_EDGE: Final = 64
 """Longest edge of the blurred grid that darkens corners."""
 HEAT_SAMPLES: Final = 40_000
 CAPTION: Final = 40
+FADE: Final = 0.14
+"""How far from the picture's border shadows on the floor begin to fade, of its edge."""
 GREY: Final = (196, 200, 205)
 OCHRE: Final = (236, 178, 100)
 
@@ -263,7 +265,7 @@ class _Scene:
         normals = np.broadcast_to(up, (len(seen), 3))
         light = self.light(at[seen], normals, seen).mean(axis=1)
         open_floor = self.palette.sun[1] * float(np.max(self.lamps @ up)) + self.palette.sky[1]
-        fade = np.clip(2 - 2 * away[seen], 0, 1)
+        fade = np.clip(2 - 2 * away[seen], 0, 1) * _inside(seen, self.view)
         image[seen, :3] *= (1 - 0.55 * fade * np.clip(1 - light / open_floor, 0, 1))[:, None]
         return image
 
@@ -353,6 +355,14 @@ def _rays(scene: _Scene, view: View) -> tuple[Floats, Floats]:
     plane = across.reshape(-1, 1) * right + down.reshape(-1, 1) * above
     starts = scene.middle + plane + np.float32(2 * scene.edge) * eye
     return starts.astype(np.float32), (-eye).astype(np.float32)
+
+
+def _inside(samples: npt.NDArray[np.intp], view: View) -> Floats:
+    """(P,) 1 well inside the picture, falling to 0 at its border."""
+    count = view.size * view.samples
+    row, column = np.divmod(samples, count)
+    border = np.minimum(np.minimum(row, column), count - 1 - np.maximum(row, column)) / count
+    return np.asarray(np.clip(border / FADE, 0, 1), np.float32)
 
 
 def _flat(at: Floats, along: Floats) -> Floats:
