@@ -286,7 +286,7 @@ class _Scene:
         return lit * np.float32(groups / LAMPS)
 
     def _smooth(self, at: Floats) -> Floats:
-        radius = float(np.clip(self.edge / 60, 2.5, 8))
+        radius = float(np.clip(self.edge / 60, 2.5, 5))
         return surface_normals(self.grid, at, radius, threads=self.threads)
 
     def _crowd(self) -> Floats:
