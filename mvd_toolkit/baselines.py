@@ -166,8 +166,7 @@ def _new_packed(low: VoxelGrid, scale: int) -> npt.NDArray[np.uint64]:
 def _slab(values: Floats, spread: list[Floats], rows: slice) -> Floats:
     """(rows, fine Y, fine Z) of the values spread along each axis by a matrix (fine, coarse)."""
     coarse = np.tensordot(spread[0][rows], values, axes=(1, 0))
-    slab: Floats = spread[1] @ coarse @ spread[2].T
-    return slab
+    return np.asarray(spread[1] @ coarse @ spread[2].T, np.float32)
 
 
 def _separable(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import locale
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +316,14 @@ def model(content: str, attributes: str = "") -> str:
     return f'<?xml version="1.0"?><model {attributes}>{content}</model>'
 
 
+@pytest.fixture
+def same_locale() -> Iterator[None]:
+    """What the test leaves of the locale: lib3mf sets that of the whole process to C."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
 class Test3mf:
     @pytest.mark.parametrize(
         ("unit", "factor"), [("inch", 25.4), ("meter", 1000), ("micron", 1e-3)]
@@ -350,6 +359,7 @@ class Test3mf:
         path = package(tmp_path / "a.3mf", text, one=model(f"<resources>{TRIANGLE}</resources>"))
         assert len(io.load_mesh(path).faces) == 1
 
+    @pytest.mark.usefixtures("same_locale")
     def test_read_and_written_by_lib3mf(self, tmp_path: Path) -> None:
         lib3mf = pytest.importorskip("lib3mf")
         wrapper = lib3mf.get_wrapper()
