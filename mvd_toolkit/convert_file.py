@@ -14,6 +14,7 @@ from typing import Any
 
 from mvd_toolkit import io, ops, sidecar
 from mvd_toolkit.batch import Destination, Made, Source
+from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.filling import MeshFill
 from mvd_toolkit.grid import VoxelGrid
@@ -36,8 +37,8 @@ class ConvertFile:
         voxel_size: edge of a mesh's voxels, world units, instead of a resolution.
         bounds: lowest and highest corner of a mesh's grid, world units; None: the mesh's.
         up: a mesh's vertical; None: nothing is turned.
-        low_rule: how a coarser grid is pooled; None: any for grids, and a mesh is voxelized at the
-            resolution itself.
+        low_rule: how a coarser grid is pooled, soft: with the fraction of each voxel that is
+            occupied; None: any for grids, and a mesh is voxelized at the resolution itself.
         fill: see `filling`; grids know all but centre. None: hull for meshes, none for grids.
         on_exists: what to do about a file in the way.
         threads: 0: one a core.
@@ -144,7 +145,7 @@ class ConvertFile:
         )
         grid = made.grid
         if self.low_rule:
-            grid = ops.pool(grid, factor, self.low_rule, threads=self.threads)
+            grid = self._coarser(grid, factor)
         notes = _dropped(mesh) + _unusual(made.report)
         if made.filling is None:
             return grid, notes, {}
@@ -165,8 +166,12 @@ class ConvertFile:
                 f"{source}: --resolution {self.resolution} does not divide its {edge}; "
                 f"these do: {', '.join(map(str, works))}"
             )
-        rule = self.low_rule or "any"
-        return ops.pool(grid, edge // self.resolution, rule, threads=self.threads)
+        return self._coarser(grid, edge // self.resolution)
+
+    def _coarser(self, grid: VoxelGrid, factor: int) -> VoxelGrid:
+        if self.low_rule == SOFT_RULE:
+            return ops.coverage(grid, factor)
+        return ops.pool(grid, factor, self.low_rule or "any", threads=self.threads)
 
     def _conventions(self, source: Path, form: io.Format) -> list[str]:
         """What a user should know of two formats that mean different things by numbers."""
@@ -193,7 +198,10 @@ class ConvertFile:
         named = self.destination.file
         if self.format is None and named is None:
             raise UsageError("format: expected the name of one, as the destination is no file")
-        return io.output_format(named or source, self.format, ("grid", "mesh"))
+        form = io.output_format(named or source, self.format, ("grid", "mesh"))
+        if self.low_rule == SOFT_RULE and not form.coverage:
+            raise UsageError(f"low rule soft: {form.name} keeps no fractions, npz does")
+        return form
 
     def _recipe(self, form: io.Format) -> Recipe:
         options = {

@@ -42,7 +42,8 @@ def convert(
         typer.Option(metavar="X,Y,Z,X,Y,Z", help="Lowest and highest corner of a mesh's grid."),
     ] = None,
     low_rule: Annotated[
-        Literal["any", "half", "centre"] | None, typer.Option(help="How a coarser grid is pooled.")
+        Literal["any", "half", "centre", "soft"] | None,
+        typer.Option(help="How a coarser grid is pooled; soft: into fractions."),
     ] = None,
     fill: Annotated[
         Literal["hull", "flood", "centre", "none"] | None,

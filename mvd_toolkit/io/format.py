@@ -28,6 +28,7 @@ class Format:
         read: ``read(path, limits)`` gives a `VoxelGrid` or `Mesh`; None: cannot be read.
         write: ``write(value, file)`` writes one to an open binary file; None: cannot be written.
         place: whether a file says where in the world its content lies, and how large it is.
+        coverage: whether a file can hold the occupied fraction of each voxel.
         unit: what a coordinate of 1 means: "mm", "m", or "" where the format does not say.
         up: which axis the format says is up: "y", "z", or "" where it does not say.
         sure: whether ``matches`` goes by a mark that no other format has; the others come last.
@@ -43,6 +44,7 @@ class Format:
     read: Callable[[Path, Limits], Any] | None = field(default=None, repr=False)
     write: Callable[[Any, BinaryIO], None] | None = field(default=None, repr=False)
     place: bool = True
+    coverage: bool = False
     unit: Literal["", "mm", "m"] = ""
     up: Literal["", "y", "z"] = ""
     sure: bool = True

@@ -190,6 +190,7 @@ FORMAT = Format(
     suffixes=(".npz",),
     kind="grid",
     keeps="occupancy, origin, spacing, coverage",
+    coverage=True,
     matches=matches,
     read=read,
     write=write,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trimesh
 
 from mvd_toolkit import VoxelGrid, hull, load, pool, save
 from mvd_toolkit.io import load_mesh
@@ -123,6 +124,28 @@ def test_grid_is_pooled(mvd: Mvd, ball_file: Path, ball: VoxelGrid, rule: str) -
     output = ball_file.with_name("small.npz")
     assert mvd("convert", ball_file, "-o", output, "--resolution", 4, "--low-rule", rule).code == 0
     assert load(output) == pool(ball, 4, rule)
+
+
+def test_fractions_of_a_mesh_lead_back_to_its_volume(mvd: Mvd, tmp_path: Path) -> None:
+    """What bits of coarse voxels cannot say: how thick the shape is."""
+    box = trimesh.creation.box((1.0, 0.437, 0.219))
+    box.apply_translation((5, 6, 7))
+    box.export(tmp_path / "box.stl")
+    soft, fine = tmp_path / "soft.npz", tmp_path / "fine.stl"
+    args = ("--resolution", 16, "--low-rule", "soft")
+    assert mvd("convert", tmp_path / "box.stl", "-o", soft, *args).code == 0
+    assert load(soft).coverage is not None
+    item = mvd("upscale", soft, "-o", fine, "--no-smooth", "--json").document["items"][0]
+    assert item["low_rule"] == "soft"
+    found, voxel = trimesh.load(fine), 1 / 112  # 14 coarse voxels are 1 long
+    assert box.volume < found.volume < np.prod(box.extents + 2 * voxel)  # touched voxels count
+    assert np.abs(found.bounds - box.bounds).max() < 4 * voxel
+
+
+def test_fractions_need_a_format_that_keeps_them(mvd: Mvd, cube: Path, tmp_path: Path) -> None:
+    result = mvd("convert", cube, "-o", tmp_path / "a.binvox", "--low-rule", "soft")
+    assert result.code == 2
+    assert "low rule soft: binvox keeps no fractions, npz does" in result.err
 
 
 def test_grid_is_filled(mvd: Mvd, tmp_path: Path) -> None:
