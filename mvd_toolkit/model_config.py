@@ -10,6 +10,7 @@ from typing import Any, Final
 from mvd_toolkit import __version__
 from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
 from mvd_toolkit.errors import InputError
+from mvd_toolkit.ops import MAX_WINDOW
 from mvd_toolkit.specs import Role
 
 SCHEMA: Final = "mvd.model/1"
@@ -21,13 +22,15 @@ class Fusion:
 
     Attributes:
         silhouette_threshold: a pixel is silhouette when its probability is above it.
-        smooth_threshold: depths that differ by less, in fine voxels, are averaged over a 7x7
-            window; None: no smoothing.
+        smooth_threshold: depths that differ by less, in fine voxels, are averaged over a window;
+            None: no smoothing.
+        smooth_window: edge of that window, pixels, odd.
         structure_votes: how many faces must see background on a voxel's line to delete it.
     """
 
     silhouette_threshold: float = 0.5
     smooth_threshold: float | None = None
+    smooth_window: int = 7
     structure_votes: int = 2
 
     def __post_init__(self) -> None:
@@ -40,6 +43,11 @@ class Fusion:
             raise InputError(
                 "fusion.smooth_threshold: expected null or a positive number, "
                 f"found {self.smooth_threshold!r}"
+            )
+        if self.smooth_window not in range(1, MAX_WINDOW + 1, 2):
+            raise InputError(
+                f"fusion.smooth_window: expected an odd number from 1 to {MAX_WINDOW}, "
+                f"found {self.smooth_window!r}"
             )
         if self.structure_votes not in range(1, 7):
             raise InputError(
@@ -109,6 +117,7 @@ class ModelConfig:
         for key, kind in (
             ("silhouette_threshold", (int, float)),
             ("smooth_threshold", (int, float, type(None))),
+            ("smooth_window", int),
             ("structure_votes", int),
         ):
             if key in fusion:

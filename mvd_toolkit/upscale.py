@@ -206,7 +206,9 @@ class Upscaler:
             odms = self.predict_odms(low, rule, threads)
         with clock("smooth", 0.8):
             if fusion.smooth_threshold is not None:
-                odms = ops.smooth_odms(odms, fusion.smooth_threshold, threads=threads)
+                odms = ops.smooth_odms(
+                    odms, fusion.smooth_threshold, window=fusion.smooth_window, threads=threads
+                )
         with clock("carve", 0.85):
             base = low if rule == "any" else ops.dilate(low, threads=threads)
             return ops.carve(

@@ -99,6 +99,7 @@ def test_the_config_names_the_plugin_and_its_version(saved):
     assert config["fusion"] == {
         "silhouette_threshold": 0.5,
         "smooth_threshold": 6.0,
+        "smooth_window": 7,
         "structure_votes": 2,
     }
 
@@ -135,6 +136,7 @@ def test_the_hash_follows_weights_and_fusion_and_nothing_else():
         (lambda c: c["fusion"].update(votes=3), "unknown key 'fusion.votes'"),
         (lambda c: c["fusion"].update(structure_votes=9), "structure_votes: expected 1 to 6"),
         (lambda c: c["fusion"].update(smooth_threshold="x"), "expected int or float or null"),
+        (lambda c: c["fusion"].update(smooth_window=4), "smooth_window: expected an odd number"),
         (lambda c: c.pop("scale"), "key 'scale' is missing"),
         (lambda c: c.update(scale=3), "scale: expected 2, 4 or 8"),
         (lambda c: c.update(scale="4"), "scale: expected int"),
