@@ -1,7 +1,8 @@
-"""Surface meshes of simulation tools, through meshio: read only.
+"""Surface meshes of simulation tools, through meshio.
 
 VTK, VTU, Gmsh, Abaqus, Medit, Nastran and SU2. Their triangles, quadrilaterals and polygons are
-read; the boundary of volume cells is not.
+read; the boundary of volume cells is not. Nastran and SU2 are read only: the writers of meshio fail
+on coordinates of more than 16 characters in the one, and on triangles in space in the other.
 
 meshio 5.3.5 has traps, closed here and nowhere else. Before it sees a file, the file's size is
 checked against the limits, and what the readers follow blindly is refused: other files (Abaqus
@@ -17,14 +18,16 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+import tempfile
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +109,29 @@ class _Kind:
         vertices = np.hstack([points.astype(np.float64), flat])
         return polygon_mesh(path, vertices, _polygons(path, mesh.cells), limits)
 
+    def write(self, mesh: Mesh, file: BinaryIO) -> None:
+        """Write the triangles, positions to the last bit; binary where the format can be.
+
+        Raises:
+            InputError: there is no triangle, which not all of the writers take.
+            UnavailableError: meshio, or a package that it needs, is not installed.
+        """
+        if not len(mesh.faces):
+            raise InputError(f"{self.module}: expected a mesh with triangles to write, found none")
+        # Some of the writers take only the name of a file.
+        with tempfile.TemporaryDirectory(prefix="mvd_") as folder:
+            path = Path(folder) / "mesh"
+            try:
+                with _silence():
+                    triangles = import_module("meshio").Mesh(
+                        mesh.vertices, [("triangle", mesh.faces.astype(np.int64))]
+                    )
+                    import_module(f"meshio.{self.module}").write(path, triangles)
+            except ImportError as error:
+                raise UnavailableError(f"{self.module}: writing it {_needs(error)}") from error
+            with path.open("rb") as written:
+                shutil.copyfileobj(written, file, 1 << 20)
+
     def _check(self, path: Path, limits: Limits) -> int | None:
         size = path.stat().st_size
         most = BYTES_FREE + BYTES_PER_FACE * limits.faces
@@ -128,18 +154,11 @@ def _call(module: str, path: Path) -> Any:
 
     The readers of the submodules are called, as ``meshio.read`` exits the process on an error.
     """
-    said = io.StringIO()
     try:
-        with _lock, redirect_stdout(said), redirect_stderr(said), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # NumPy's word for a table of numbers that breaks off.
-            warnings.filterwarnings("error", message="string or file could not be read")
+        with _silence() as said:
             mesh = import_module(module).read(str(path))
     except ImportError as error:
-        raise UnavailableError(
-            f"{path}: reading it needs {error.name or 'meshio'}, which cannot be imported "
-            f"({error}); pip install {(error.name or 'meshio').partition('.')[0]}"
-        ) from error
+        raise UnavailableError(f"{path}: reading it {_needs(error)}") from error
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory ({error})") from error
     except (Exception, SystemExit) as error:
@@ -151,6 +170,25 @@ def _call(module: str, path: Path) -> Any:
         found = words[left_out.start() :][:200]
         raise InputError(f"{path}: expected what {module} reads whole, found: {found}")
     return mesh
+
+
+@contextmanager
+def _silence() -> Iterator[io.StringIO]:
+    """Keep what is printed meanwhile; one thread at a time."""
+    said = io.StringIO()
+    with _lock, redirect_stdout(said), redirect_stderr(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # NumPy's word for a table of numbers that breaks off.
+        warnings.filterwarnings("error", message="string or file could not be read")
+        yield said
+
+
+def _needs(error: ImportError) -> str:
+    missing = error.name or "meshio"
+    return (
+        f"needs {missing}, which cannot be imported ({error}); "
+        f"pip install {missing.partition('.')[0]}"
+    )
 
 
 def _polygons(path: Path, blocks: list[Any]) -> list[npt.NDArray[np.int64]]:
@@ -189,6 +227,7 @@ def _format(
     mark: bytes,
     shown: str,
     check: Callable[[bytes], int | None] = meshio_checks.anything,
+    writes: bool = True,
 ) -> Format:
     kind = _Kind(module, re.compile(mark, re.MULTILINE | re.IGNORECASE), shown, check)
     return Format(
@@ -198,6 +237,7 @@ def _format(
         keeps="vertices, triangles; no volume cells",
         matches=kind.matches,
         read=kind.read,
+        write=kind.write if writes else None,
     )
 
 
@@ -238,6 +278,15 @@ FORMATS: Final = (
         rb"^[ \t]*BEGIN BULK",
         "'BEGIN BULK'",
         meshio_checks.nastran,
+        writes=False,
     ),
-    _format("su2", (".su2",), "su2", rb"^\s*NDIME\s*=", "'NDIME='", meshio_checks.su2),
+    _format(
+        "su2",
+        (".su2",),
+        "su2",
+        rb"^\s*NDIME\s*=",
+        "'NDIME='",
+        meshio_checks.su2,
+        writes=False,
+    ),
 )

@@ -1,4 +1,4 @@
-"""OFF files, which ModelNet comes in: read only.
+"""OFF files, which ModelNet comes in.
 
 Text: ``OFF``, the counts of vertices, faces and edges, a line for each vertex and for each face;
 further columns (colours) are skipped, and so are comments. In many files of ModelNet the line break
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.mesh import Mesh, by_corners, polygon_mesh
 
 _MAGIC = re.compile(rb"\s*(ST)?C?N?OFF(?=[\s\d#])")
+_PIECE_LINES = 1 << 16
 
 
 def matches(head: bytes, size: int) -> bool:
@@ -59,6 +61,17 @@ def read(path: Path, limits: Limits) -> Mesh:
     )
 
 
+def write(mesh: Mesh, file: BinaryIO) -> None:
+    """Write an OFF file; positions to the last bit."""
+    file.write(f"OFF\n{len(mesh.vertices)} {len(mesh.faces)} 0\n".encode("ascii"))
+    for begin in range(0, len(mesh.vertices), _PIECE_LINES):
+        rows = mesh.vertices[begin : begin + _PIECE_LINES].tolist()
+        file.write("".join(f"{x!r} {y!r} {z!r}\n" for x, y, z in rows).encode("ascii"))
+    for begin in range(0, len(mesh.faces), _PIECE_LINES):
+        rows = mesh.faces[begin : begin + _PIECE_LINES].tolist()
+        file.write("".join(f"3 {a} {b} {c}\n" for a, b, c in rows).encode("ascii"))
+
+
 def _vertices(path: Path, rows: list[list[bytes]]) -> np.ndarray:
     try:
         return np.array([[float(x), float(y), float(z)] for x, y, z, *_ in rows]).reshape(-1, 3)
@@ -87,4 +100,5 @@ FORMAT = Format(
     keeps="vertices, triangles",
     matches=matches,
     read=read,
+    write=write,
 )

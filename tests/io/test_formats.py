@@ -89,8 +89,8 @@ def test_no_file(tmp_path: Path) -> None:
 def test_unknown_output_lists_what_works(tmp_path: Path, grid: VoxelGrid) -> None:
     with pytest.raises(UsageError, match=r"suffix '\.xyz' cannot be written; .*binvox.*npy.*npz"):
         io.save(grid, tmp_path / "a.xyz")
-    with pytest.raises(UsageError, match="format 'off' cannot be written"):
-        io.save(grid, tmp_path / "a.binvox", format="off")
+    with pytest.raises(UsageError, match="format 'su2' cannot be written"):
+        io.save(grid, tmp_path / "a.binvox", format="su2")
     assert not list(tmp_path.iterdir())
 
 

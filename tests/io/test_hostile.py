@@ -50,8 +50,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             io.save(VoxelGrid.from_dense(dense), path)
         elif known.writes:
             io.save_mesh(io.Mesh(BALL.vertices, BALL.faces), path)
-        elif known.name == "off":
-            path.write_text(BALL.export(file_type="off"))
         else:
             write_by_meshio(path, known.name)
     return files

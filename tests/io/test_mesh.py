@@ -16,7 +16,7 @@ TETRAHEDRON = io.Mesh(
     np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0.1]]),
     np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]]),
 )
-WRITABLE = ["stl", "ply", "obj"]
+WRITABLE = ["stl", "ply", "obj", "off"]
 
 ASCII_STL = b"""solid one
   facet normal 0 0 1
@@ -294,8 +294,8 @@ def test_grids_and_meshes_are_told_apart(tmp_path: Path, grid: VoxelGrid) -> Non
         io.load(tmp_path / "a.stl")
     with pytest.raises(UsageError, match=r"'\.binvox' cannot be written; expected one of 3mf"):
         io.save_mesh(TETRAHEDRON, tmp_path / "b.binvox")
-    with pytest.raises(UsageError, match=r"'\.off' cannot be written"):
-        io.save_mesh(TETRAHEDRON, tmp_path / "b.off")
+    with pytest.raises(UsageError, match=r"'\.su2' cannot be written"):
+        io.save_mesh(TETRAHEDRON, tmp_path / "b.su2")
 
 
 def test_a_mesh_checks_itself() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from mvd_toolkit import io
 from mvd_toolkit.errors import InputError, UnavailableError
+from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.io import meshio_formats
 from mvd_toolkit.voxelize import voxelize
 
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 2) for z in (0, 3)], float)
@@ -78,6 +80,59 @@ def test_same_voxels_as_from_stl(
     ours, theirs = (voxelize(m.vertices, m.faces, 33).grid for m in (mesh, loaded))
     assert ours == theirs
     assert ours.count() > 33 * 10
+
+
+WRITTEN = [form for form in meshio_formats.FORMATS if form.writes]
+
+
+@pytest.mark.parametrize("form", WRITTEN, ids=lambda form: form.name)
+def test_what_is_written_is_what_meshio_reads(
+    tmp_path: Path, form: io.Format, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    mesh = io.surface_mesh(
+        VoxelGrid.from_dense(rng.random((7, 6, 5)) < 0.4, (0.1, -20, 3e-5), (1 / 3, 1e-3, 7))
+    )
+    path = tmp_path / f"a{form.suffixes[0]}"
+    io.save_mesh(mesh, path)
+    assert capfd.readouterr() == ("", "")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    ours, theirs = io.load_mesh(path), meshio.read(path)
+    for vertices, faces in (
+        (ours.vertices, ours.faces),
+        (theirs.points, theirs.get_cells_type("triangle")),
+    ):
+        assert np.array_equal(vertices, mesh.vertices)
+        assert np.array_equal(faces, mesh.faces)
+    assert io.sniff(path) == form
+
+
+def test_the_writers_left_out_fail_in_meshio(tmp_path: Path) -> None:
+    """When one of them no longer does, the format can be written."""
+    left_out = {form.name for form in meshio_formats.FORMATS} - {form.name for form in WRITTEN}
+    assert left_out == {"nastran", "su2"}
+    mesh = meshio.Mesh(CORNERS / 3 - 1, {"triangle": TRIANGLES})
+    with pytest.raises(AssertionError):
+        meshio.write(tmp_path / "a.bdf", mesh)
+    with pytest.raises(TypeError):
+        meshio.write(tmp_path / "a.su2", mesh)
+
+
+@pytest.mark.parametrize("form", WRITTEN, ids=lambda form: form.name)
+def test_a_write_that_fails_leaves_nothing(
+    tmp_path: Path, form: io.Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, f"meshio.{form.name}", None)
+    with pytest.raises(UnavailableError, match=f"{form.name}: writing it needs meshio"):
+        io.save_mesh(io.Mesh(CORNERS, TRIANGLES), tmp_path / f"a{form.suffixes[0]}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", WRITTEN, ids=lambda form: form.name)
+def test_an_empty_mesh_is_not_written(tmp_path: Path, form: io.Format) -> None:
+    with pytest.raises(InputError, match="expected a mesh with triangles to write, found none"):
+        io.save(VoxelGrid.from_dense(np.zeros((2, 2, 2), bool)), tmp_path / f"a{form.suffixes[0]}")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("writer", WRITERS)
