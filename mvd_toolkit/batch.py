@@ -66,7 +66,7 @@ def find_sources(
             found.setdefault(path.resolve(), Source(path, Path(path.name)))
             continue
         known = (file for file in sorted(path.rglob("*")) if file.name.lower().endswith(wanted))
-        inside = [file for file in known if not exclude(file)]
+        inside = [file for file in known if not file.is_dir() and not exclude(file)]
         if not inside:
             raise InputError(f"{path}: expected files ending in {' '.join(wanted)}, found none")
         for file in inside:

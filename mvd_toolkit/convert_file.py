@@ -92,6 +92,10 @@ class ConvertFile:
             notes = _dropped(mesh) + self._conventions(source, form)
             return {**facts, "notes": notes + facts["notes"]}
         grid, notes, filling = self._grid(source, tell)
+        occupied = grid.count()
+        if not occupied:
+            outside = "nothing of the mesh lies within --bounds: " if self.bounds else ""
+            notes.append(f"{outside}the grid is empty, and so is the result")
         notes += self._conventions(source, form)
         tell("write", 0.8)
         facts = self.meshing.save(grid, output, form, self.threads)
@@ -99,7 +103,7 @@ class ConvertFile:
             **facts,
             **filling,
             "shape": list(grid.shape),
-            "occupied": grid.count(),
+            "occupied": occupied,
             "origin": list(grid.origin),
             "spacing": list(grid.spacing),
             "notes": notes + facts["notes"],
@@ -128,6 +132,11 @@ class ConvertFile:
     ) -> tuple[VoxelGrid, list[str], dict[str, Any]]:
         mesh = io.load_mesh(source)
         factor = POOL_FACTOR if self.low_rule else 1
+        if self.resolution is not None and self.resolution < 3 and self.bounds is None:
+            raise UsageError(
+                "--resolution: expected at least 3 for a mesh, as a voxel on each side is margin, "
+                f"found {self.resolution}"
+            )
         resolution = None
         if self.voxel_size is None:
             resolution = (self.resolution or DEFAULT_RESOLUTION) * factor
@@ -190,8 +199,8 @@ class ConvertFile:
         frame = (self.resolution, self.voxel_size, self.bounds, self.up)
         if any((*frame, self.low_rule, self.fill)) or self.meshing.smooth is not None:
             raise UsageError(
-                f"{source}: mesh to mesh takes no --resolution, --low-rule, --fill or --smooth, "
-                "--voxel-size, --bounds or --up; convert to a grid first"
+                f"{source}: mesh to mesh takes no --resolution, --voxel-size, --bounds, --up, "
+                "--low-rule, --fill or --smooth; convert to a grid first"
             )
 
     def _format(self, source: Path) -> io.Format:

@@ -282,10 +282,11 @@ def _cube_frame(
     placement: Placement,
 ) -> _Frame:
     """A cube of voxels that the usable triangles are fitted into; they are 1 for a single point."""
-    if margin < 0 or edge - 2 * margin < 1:
+    _check_margin(margin)
+    if edge - 2 * margin < 1:
         raise UsageError(
-            f"resolution {edge} with a margin of {margin}: expected a margin of at least 0 "
-            "that leaves a voxel between its two sides"
+            f"resolution: expected at least {2 * margin + 1}, as the margin takes {margin} on each "
+            f"side, found {edge}"
         )
     low, high = _extent(points, triangles)
     inside = edge - 2 * margin - 2 * INSET
@@ -303,8 +304,7 @@ def _sized_frame(
 ) -> _Frame:
     """As many voxels of a size as the usable triangles and the margin need; they are centred."""
     _check_voxel_size(voxel_size)
-    if margin < 0:
-        raise UsageError(f"margin: expected at least 0, found {margin}")
+    _check_margin(margin)
     low, high = _extent(points, triangles)
     with np.errstate(over="ignore"):
         needed = np.ceil((high - low) / voxel_size + 2 * INSET)
@@ -336,6 +336,11 @@ def _box_frame(bounds: Sequence[float], resolution: int | None, voxel_size: floa
     # A side that is whole voxels up to rounding errors gets no voxel more.
     shape = _shape(np.maximum(np.ceil(sides / spacing - 1e-6), 1))
     return _Frame(shape, corners[:3], np.zeros(3), spacing)
+
+
+def _check_margin(margin: int) -> None:
+    if margin < 0:
+        raise UsageError(f"margin: expected at least 0, found {margin}")
 
 
 def _check_voxel_size(voxel_size: float) -> None:

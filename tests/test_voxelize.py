@@ -284,8 +284,8 @@ def test_arrays_that_are_no_mesh(vertices, faces, message):
     ("options", "message"),
     [
         ({"fill": "solid"}, "fill: expected hull, flood, centre, none, found 'solid'"),
-        ({"resolution": 2}, "resolution 2 with a margin of 1"),
-        ({"margin": -1}, "resolution 256 with a margin of -1"),
+        ({"resolution": 2}, "resolution: expected at least 3, as the margin takes 1 on each side"),
+        ({"margin": -1}, "margin: expected at least 0, found -1"),
     ],
 )
 def test_options_that_make_no_sense(options, message):

@@ -55,18 +55,23 @@ def destination(
         has_format: whether outputs in a folder have a format; without, ``-o`` must name a file.
 
     Raises:
-        UsageError: it would have to be a folder and is a file, or would have to be a file.
+        UsageError: it would have to be a folder and is a file, or would have to be a file, or its
+            suffix is that of a format that cannot be written.
     """
-    new = option is not None and not option.exists()
     made = batch.Destination.from_option(option, inputs, suffixes(writes=True))
-    suffix = made.folder.suffix if new and made.folder and is_single(inputs) else ""
-    if made.file is None and not has_format:
+    single = is_single(inputs)
+    suffix = made.folder.suffix if made.folder and not made.folder.exists() else ""
+    form = io.format_of_suffix(made.folder) if made.folder and suffix else None
+    if single and suffix and (form or not has_format):
         known = " ".join(sorted(set(suffixes(writes=True))))
-        if suffix:
-            raise UsageError(f"-o {option}: expected a suffix of {known}, found {suffix}")
+        why = f": {form.name} files are only read" if form else ""
+        raise UsageError(f"-o {option}: expected a suffix of {known}, found {suffix}{why}")
+    if made.file is None and not has_format:
         raise UsageError("--format: expected the name of one when -o is no file: see `mvd formats`")
-    if suffix:
+    if single and suffix:
         out.warn(f"-o {option}: no format has the suffix {suffix}, so it is taken as a folder")
+    elif form:
+        out.warn(f"-o {option}: is taken as a folder, as there are several inputs")
     return made
 
 
@@ -170,9 +175,20 @@ def _talk(out: Output, outcome: Outcome[Made], single: bool) -> None:
     if made.status == "skipped":
         out.say(f"skipped  {made.output}: exists already")
     else:
-        shape = "x".join(map(str, made.facts.get("shape", ())))
-        out.say(f"made     {path} → {shape}{_rule(made.facts)}, {outcome.seconds:.1f} s")
+        out.say(
+            f"made     {path} → {_extent(made.facts)}{_rule(made.facts)}, {outcome.seconds:.1f} s"
+        )
     out.data(str(made.output))
+
+
+def _extent(facts: Mapping[str, Any]) -> str:
+    """How large what was made is: voxels along each edge, triangles, or both."""
+    said = []
+    if "shape" in facts:
+        said.append("x".join(map(str, facts["shape"])))
+    if "triangles" in facts:
+        said.append(f"{facts['triangles']} triangles")
+    return ", ".join(said)
 
 
 def _rule(facts: Mapping[str, Any]) -> str:

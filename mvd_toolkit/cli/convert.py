@@ -91,8 +91,10 @@ def convert(
 
     out = output(ctx)
     if pairs is not None:
-        if smooth is not None or faces is not None:
-            raise UsageError("--smooth and --faces are for meshes, and --pairs makes a dataset")
+        if (smooth, faces, size) != (None, None, None):
+            raise UsageError(
+                "--smooth, --faces and --size are for meshes, and --pairs makes a dataset"
+            )
         of_files = (form, resolution, voxel_size, bounds, low_rule, fill)
         if any(option is not None for option in of_files):
             raise UsageError(

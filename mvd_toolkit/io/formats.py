@@ -20,6 +20,8 @@ _NOT_READ: Final = {
 }
 """Marks of files that are known, and why they are not read."""
 
+_EXPECTED: Final = "expected a grid or mesh of a format that `mvd formats` lists"
+
 
 def known_formats() -> tuple[Format, ...]:
     """Every format, in the order in which a file's content is tried."""
@@ -43,12 +45,12 @@ def sniff(path: str | os.PathLike[str]) -> Format:
             return candidate
     for mark, what in _NOT_READ.items():
         if mark in head:
-            raise InputError(f"{path}: expected one of {_names(known_formats())}, found {what}")
+            raise InputError(f"{path}: {_EXPECTED}, found {what}")
     named = format_of_suffix(file)
     if named is None:
         raise InputError(
-            f"{path}: expected one of {_names(known_formats())}, found neither content nor a "
-            f"suffix that is known (begins {head[:16]!r})"
+            f"{path}: {_EXPECTED}, found neither content nor a suffix that is known (begins "
+            f"{head[:16]!r})"
         )
     return named
 
@@ -106,5 +108,5 @@ def _head(path: Path) -> tuple[bytes, int]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if not head:
-        raise InputError(f"{path}: expected one of {_names(known_formats())}, found an empty file")
+        raise InputError(f"{path}: {_EXPECTED}, found an empty file")
     return head, size

@@ -102,6 +102,9 @@ def test_grid_is_flooded(mvd: Mvd, tmp_path: Path) -> None:
         (("--voxel-size", "0"), "voxel size: expected a positive number"),
         (("--voxel-size", "1", "--resolution", "8"), "expected one of them, found both"),
         (("--up", "x"), "--up: expected y or z without --pairs, found x"),
+        (("--resolution", "2"), "--resolution: expected at least 3 for a mesh"),
+        (("--resolution", "2", "--low-rule", "any"), "--resolution: expected at least 3 for a"),
+        (("--pairs", "8:16", "--size", "8mm"), "--faces and --size are for meshes, and --pairs"),
     ],
 )
 def test_frame_that_makes_no_sense(mvd: Mvd, cube: Path, args: tuple[str, ...], text: str) -> None:
@@ -187,6 +190,9 @@ def test_mesh_to_mesh(mvd: Mvd, cube: Path) -> None:
     assert mvd("convert", cube, "-o", output).code == 0
     facts = mvd("info", output, "--json").document["items"][0]
     assert (facts["kind"], facts["triangles"]) == ("mesh", 12)
+    result = mvd("convert", cube, "-o", cube.with_suffix(".vtu"))
+    assert (result.code, result.out) == (0, f"{cube.with_suffix('.vtu')}\n")
+    assert "cube.obj → 12 triangles, " in result.err
     result = mvd("convert", cube, "-o", cube.with_name("b.stl"), "--resolution", 32)
     assert result.code == 2
     assert "mesh to mesh takes no --resolution" in result.err
@@ -204,6 +210,37 @@ def test_suffix_that_no_format_has(mvd: Mvd, ball_file: Path, tmp_path: Path) ->
     assert "expected a suffix of " in result.err
     assert result.err.count("foo") == 2  # the option and what was found, said once
     assert "taken as a folder" not in result.err
+
+
+def test_suffix_that_is_only_read(mvd: Mvd, ball_file: Path, tmp_path: Path) -> None:
+    result = mvd("convert", ball_file, "-o", tmp_path / "ball.su2", "--format", "stl")
+    assert result.code == 2
+    assert "found .su2: su2 files are only read" in result.err
+    assert not (tmp_path / "ball.su2").exists()
+
+
+def test_suffix_of_a_folder_of_several_is_said(
+    mvd: Mvd, ball_file: Path, cube: Path, tmp_path: Path
+) -> None:
+    args = ("-o", tmp_path / "both.npz", "--format", "npz", "--resolution", 16)
+    result = mvd("convert", ball_file, cube, *args)
+    assert result.code == 0
+    assert "both.npz: is taken as a folder, as there are several inputs" in result.err
+    again = mvd("convert", tmp_path, "-o", tmp_path / "out", "--format", "stl")
+    assert (tmp_path / "out" / "both.npz" / "cube.stl").is_file()
+    assert "both.npz: " not in again.err  # the folder is no input
+
+
+def test_bounds_that_the_mesh_does_not_reach(mvd: Mvd, cube: Path) -> None:
+    output = cube.with_suffix(".npz")
+    args = ("--bounds", "0,0,0,1,1,1", "--resolution", 4, "--json")
+    result = mvd("convert", cube, "-o", output, *args)
+    assert (result.code, result.document["items"][0]["occupied"]) == (0, 0)
+    empty = "the grid is empty, and so is the result"
+    outside = f"{cube}: nothing of the mesh lies within --bounds: {empty}"
+    assert result.document["warnings"] == [outside]
+    again = mvd("convert", output, "-o", cube.with_suffix(".stl"), "--json")
+    assert again.document["warnings"] == [f"{output}: {empty}"]
 
 
 def test_folder_of_grids(mvd: Mvd, ball: VoxelGrid, tmp_path: Path) -> None:
@@ -311,7 +348,7 @@ def test_mesh_options_are_for_meshes(mvd: Mvd, slab_file: Path, cube: Path) -> N
         assert "--smooth, --faces and --size are for meshes, and binvox holds a grid" in result.err
     result = mvd("convert", cube, "-o", cube.with_suffix(".stl"), "--no-smooth")
     assert result.code == 2
-    assert "mesh to mesh takes no --resolution, --low-rule, --fill or --smooth" in result.err
+    assert "mesh to mesh takes no --resolution, --voxel-size, --bounds" in result.err
     assert mvd("convert", slab_file, "-o", cube.with_suffix(".stl"), "--faces", "many").code == 2
 
 
