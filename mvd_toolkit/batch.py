@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mvd_toolkit.errors import (
     BatchError,
@@ -25,6 +25,7 @@ from mvd_toolkit.errors import (
     OutputExistsError,
     UsageError,
 )
+from mvd_toolkit.sidecar import Status
 
 T = TypeVar("T")
 
@@ -148,14 +149,13 @@ class Made:
 
     Attributes:
         output: the file.
-        status: "made"; "skipped" when it was finished already; "kept" when something else is
-            there and was to be left alone.
+        status: whether it was made, skipped or kept.
         facts: what a report shows, JSON-able; empty unless made.
         notes: what the user should know, a sentence each.
     """
 
     output: Path
-    status: Literal["made", "skipped", "kept"]
+    status: Status
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

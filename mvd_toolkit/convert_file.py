@@ -72,9 +72,9 @@ class ConvertFile:
         output = self.destination.path(source, f"{io.stem(source.path)}{form.suffixes[0]}")
         input_hash = sidecar.file_hash(source.path)
         recipe = self._recipe(form)
-        if not sidecar.should_make(output, recipe, input_hash, self.on_exists):
-            finished = sidecar.is_finished(output, recipe, input_hash)
-            return Made(output, "skipped" if finished else "kept")
+        status = sidecar.status(output, recipe, input_hash, self.on_exists)
+        if status != "made":
+            return Made(output, status)
         with sidecar.making(output, recipe, input_hash) as facts:
             start = time.perf_counter()
             tell("read", 0.0)
@@ -92,8 +92,8 @@ class ConvertFile:
             notes = _dropped(mesh) + self._conventions(source, form)
             return {**facts, "notes": notes + facts["notes"]}
         grid, notes, filling = self._grid(source, tell)
-        occupied = grid.count()
-        if not occupied:
+        of_grid = sidecar.grid_facts(grid)
+        if not of_grid["occupied"]:
             outside = "nothing of the mesh lies within --bounds: " if self.bounds else ""
             notes.append(f"{outside}the grid is empty, and so is the result")
         notes += self._conventions(source, form)
@@ -102,10 +102,7 @@ class ConvertFile:
         return {
             **facts,
             **filling,
-            "shape": list(grid.shape),
-            "occupied": occupied,
-            "origin": list(grid.origin),
-            "spacing": list(grid.spacing),
+            **of_grid,
             "notes": notes + facts["notes"],
         }
 

@@ -30,6 +30,10 @@ SCHEMA = "mvd.sidecar/1"
 
 OnExists = Literal["error", "skip", "overwrite"]
 
+Status = Literal["made", "skipped", "kept"]
+"""Of an output: "skipped" when it was finished already; "kept" when something else is there and was
+to be left alone."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -98,8 +102,18 @@ def load_grid(path: Path) -> VoxelGrid:
     return grid
 
 
-def should_make(output: Path, recipe: Recipe, input_hash: str, on_exists: OnExists) -> bool:
-    """Whether ``output`` is to be made: False when it is finished, or exists and may be skipped.
+def grid_facts(grid: VoxelGrid) -> dict[str, Any]:
+    """What a sidecar says of the grid in its output; `load_grid` takes the place from there."""
+    return {
+        "shape": list(grid.shape),
+        "occupied": grid.count(),
+        "origin": list(grid.origin),
+        "spacing": list(grid.spacing),
+    }
+
+
+def status(output: Path, recipe: Recipe, input_hash: str, on_exists: OnExists) -> Status:
+    """What becomes of ``output``: it is to be made, or skipped, as it is finished, or kept.
 
     Args:
         output: the file to make.
@@ -116,22 +130,22 @@ def should_make(output: Path, recipe: Recipe, input_hash: str, on_exists: OnExis
             f"on-exists: expected {', '.join(get_args(OnExists))}, found {on_exists!r}"
         )
     if not output.exists():
-        return True
+        return "made"
     document = read(output)
     same = _is_of(document, recipe, input_hash)
     if document is not None and same and not document.get("finished"):
-        return True
-    if is_finished(output, recipe, input_hash):
-        return False
+        return "made"
+    if _is_finished(output, recipe, input_hash):
+        return "skipped"
     if on_exists == "error":
         raise OutputExistsError(
             f"{output}: exists{_what_it_is(document, same)}; "
             "--on-exists overwrite replaces it, --on-exists skip keeps it"
         )
-    return on_exists == "overwrite"
+    return "made" if on_exists == "overwrite" else "kept"
 
 
-def is_finished(output: Path, recipe: Recipe, input_hash: str) -> bool:
+def _is_finished(output: Path, recipe: Recipe, input_hash: str) -> bool:
     """Whether ``output`` is what this recipe made of this input, complete and unchanged."""
     document = read(output)
     return (

@@ -33,7 +33,8 @@ def solidify(
         mesh: the path of a mesh file, a pair of vertices (V, 3) and faces (F, 3), or anything with
             ``vertices`` and ``faces``, as an `io.Mesh` or one of trimesh.
         resolution: voxels along each edge of the cube that the mesh is fitted into; 256 by default.
-        fill: hull, flood or centre, see `filling`; a doubt about flood or centre is a warning.
+        fill: hull, flood or centre, see `filling`; a doubt about flood or centre is a warning. With
+            "none" it is the closed shell of the surface voxels alone.
         voxel_size: edge of a voxel, world units, instead of a resolution.
         smooth: whether to take the staircase away.
         threads: how many to use, 0 for one a core; the result is the same for any number.

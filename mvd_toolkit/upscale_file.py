@@ -106,9 +106,9 @@ class UpscaleFile:
         output = self.destination.path(source, f"{io.stem(source.path)}_{size}{form.suffixes[0]}")
         recipe = self._recipe(size, form)
         input_hash = sidecar.file_hash(source.path)
-        if not sidecar.should_make(output, recipe, input_hash, self.on_exists):
-            finished = sidecar.is_finished(output, recipe, input_hash)
-            return Made(output, "skipped" if finished else "kept")
+        status = sidecar.status(output, recipe, input_hash, self.on_exists)
+        if status != "made":
+            return Made(output, status)
         upscaler = self.model.upscaler
         with sidecar.making(output, recipe, input_hash) as facts:
             facts.update(self._make(upscaler, grid, size, output, form, progress))
@@ -131,10 +131,7 @@ class UpscaleFile:
         end = time.perf_counter()
         return {
             "input_shape": list(grid.shape),
-            "shape": list(result.grid.shape),
-            "occupied": result.grid.count(),
-            "origin": list(result.grid.origin),
-            "spacing": list(result.grid.spacing),
+            **sidecar.grid_facts(result.grid),
             "low_rule": rule and rule.rule,
             "low_rule_confidence": rule and round(rule.confidence, 3),
             "low_rule_guessed": rule and rule.guessed,

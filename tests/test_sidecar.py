@@ -13,8 +13,8 @@ from mvd_toolkit.sidecar import (
     file_hash,
     making,
     read,
-    should_make,
     sidecar_path,
+    status,
 )
 
 RECIPE = Recipe("upscale", {"size": 256})
@@ -55,9 +55,9 @@ def test_recipe_hash_is_of_command_options_and_version() -> None:
 @pytest.mark.parametrize("on_exists", ["error", "skip", "overwrite"])
 def test_a_finished_item_is_skipped(tmp_path: Path, on_exists: str) -> None:
     output = tmp_path / "a.npy"
-    assert should_make(output, RECIPE, INPUT, on_exists)  # type: ignore[arg-type]
+    assert status(output, RECIPE, INPUT, on_exists) == "made"  # type: ignore[arg-type]
     make(output)
-    assert not should_make(output, RECIPE, INPUT, on_exists)  # type: ignore[arg-type]
+    assert status(output, RECIPE, INPUT, on_exists) == "skipped"  # type: ignore[arg-type]
 
 
 def spoil(output: Path, how: str) -> tuple[Recipe, str]:
@@ -88,12 +88,12 @@ def test_anything_else_stays_as_it_is(tmp_path: Path, how: str, text: str) -> No
     output = tmp_path / "a.npy"
     recipe, input_hash = spoil(output, how)
     with pytest.raises(OutputExistsError) as caught:
-        should_make(output, recipe, input_hash, "error")
+        status(output, recipe, input_hash, "error")
     assert str(caught.value) == (
         f"{output}: {text}; --on-exists overwrite replaces it, --on-exists skip keeps it"
     )
-    assert not should_make(output, recipe, input_hash, "skip")
-    assert should_make(output, recipe, input_hash, "overwrite")
+    assert status(output, recipe, input_hash, "skip") == "kept"
+    assert status(output, recipe, input_hash, "overwrite") == "made"
 
 
 def test_what_a_killed_run_left_is_made_again(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_what_a_killed_run_left_is_made_again(tmp_path: Path) -> None:
     make(output)
     document = json.loads(sidecar_path(output).read_text())
     sidecar_path(output).write_text(json.dumps({**document, "finished": False}))
-    assert should_make(output, RECIPE, INPUT, "error")
+    assert status(output, RECIPE, INPUT, "error") == "made"
     with pytest.raises(OutputExistsError):
-        should_make(output, Recipe("upscale", {"size": 1}), INPUT, "error")
+        status(output, Recipe("upscale", {"size": 1}), INPUT, "error")
 
 
 def test_an_error_takes_the_claim_back(tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ def test_failed_replacement_keeps_the_sidecar_of_what_is_there(tmp_path: Path) -
     other = Recipe("upscale", {"size": 128})
     with pytest.raises(ZeroDivisionError), making(output, other, INPUT):
         raise ZeroDivisionError
-    assert not should_make(output, RECIPE, INPUT, "error")
+    assert status(output, RECIPE, INPUT, "error") == "skipped"
 
 
 def test_on_exists_is_one_of_three(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected error, skip, overwrite, found 'ask'"):
-        should_make(tmp_path / "a.npy", RECIPE, INPUT, "ask")  # type: ignore[arg-type]
+        status(tmp_path / "a.npy", RECIPE, INPUT, "ask")  # type: ignore[arg-type]

@@ -151,7 +151,8 @@ def _diagnose(error: BaseException) -> tuple[str, str, int]:
         return "Interrupted", "terminated", 128 + signal.SIGTERM
     if hasattr(error, "format_message"):  # what Typer raises on arguments it cannot parse
         where = getattr(getattr(error, "ctx", None), "command_path", "mvd")
-        return "UsageError", f"{error.format_message()}\n  `{where} --help` says more", 2
+        message = error.format_message().replace(": Value error, ", ": ")
+        return "UsageError", f"{message}\n  `{where} --help` says more", 2
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "Interrupted", "the reader of the output went away", 128 + signal.SIGPIPE

@@ -101,7 +101,8 @@ def _head(path: Path) -> tuple[bytes, int]:
         if not path.exists():
             raise InputError(f"{path}: no such file")
         if not path.is_file():
-            raise InputError(f"{path}: expected a file, found another kind")
+            found = "a folder" if path.is_dir() else "another kind"
+            raise InputError(f"{path}: expected a file, found {found}")
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
             size = path.stat().st_size

@@ -11,6 +11,8 @@ MAX_LINES = 12
 MAX_LINE = 100
 
 _READABLE = re.compile(rb"[\t\r\n\x20-\x7e]{8,}")
+_PADDING = re.compile(" {8,}")
+"""Of a field of fixed length: what follows may be numbers."""
 
 
 def header_lines(path: Path) -> list[str]:
@@ -24,5 +26,5 @@ def header_lines(path: Path) -> list[str]:
     found = _READABLE.search(head, 0)
     if found is None or found.start() > 16:  # a mark and a length may come before the text
         return []
-    lines = [line.rstrip() for line in found[0].decode("ascii").splitlines()]
+    lines = [_PADDING.split(line)[0].rstrip() for line in found[0].decode("ascii").splitlines()]
     return [line[:MAX_LINE] for line in lines if line][:MAX_LINES]

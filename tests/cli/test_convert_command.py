@@ -437,6 +437,25 @@ def test_info_looks_inside_a_grid(mvd: Mvd, ball_file: Path) -> None:
     assert facts["low_rule"] in ("any", "half", "centre")
 
 
+def test_info_shows_no_numbers_as_text(mvd: Mvd, tmp_path: Path) -> None:
+    """The count of triangles follows the text of an STL file, and may look like some: 80 does."""
+    path = tmp_path / "a.stl"
+    trimesh.creation.icosphere(1).export(path)
+    content = path.read_bytes()
+    assert content[80:84] == b"P\0\0\0"
+    path.write_bytes(b"cut by a saw".ljust(80) + content[80:])
+    facts = mvd("info", path, "--json").document["items"][0]
+    assert facts["header"] == ["cut by a saw"]
+
+
+def test_info_of_a_folder(mvd: Mvd, tmp_path: Path) -> None:
+    result = mvd("info", tmp_path)
+    assert (result.code, result.err) == (
+        3,
+        f"mvd: error: {tmp_path}: expected a file, found a folder\n",
+    )
+
+
 def test_info_of_an_open_mesh(mvd: Mvd, cube: Path) -> None:
     cube.write_text(CUBE.replace("f 1 2 3 4\n", ""))
     facts = mvd("info", cube, "--json").document["items"][0]
