@@ -7,6 +7,9 @@ apart here, so that what was a closed mesh is one again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,16 +39,10 @@ def decimate(mesh: Mesh, faces: int) -> Mesh:
     >>> len(cube.faces), len(decimate(cube, 12).faces)              # doctest: +SKIP
     (768, 12)
     """
-    if faces < LEAST_FACES:
-        raise UsageError(f"faces: expected at least {LEAST_FACES}, found {faces}")
+    check_faces(faces)
     if len(mesh.faces) <= faces:
         return mesh
-    try:
-        from fast_simplification import simplify
-    except ImportError as error:
-        raise UnavailableError(
-            "fewer triangles need fast-simplification: pip install 'mvd_toolkit[decimate]'"
-        ) from error
+    simplify = needed_simplify()
     if not is_closed(mesh.faces):
         raise InputError("decimate: expected a closed mesh, found edges without an opposite")
     vertices, triangles = simplify(mesh.vertices, mesh.faces.astype(np.int32), target_count=faces)
@@ -53,6 +50,32 @@ def decimate(mesh: Mesh, faces: int) -> Mesh:
     if len(fewer.faces) < LEAST_FACES or not is_closed(fewer.faces):
         raise InputError(f"decimate: {faces} triangles are too few for a closed surface")
     return fewer
+
+
+def check_faces(faces: int) -> None:
+    """Raise what `decimate` would raise about a number, before there is a mesh.
+
+    Raises:
+        UsageError: fewer than 4 triangles are asked for.
+    """
+    if faces < LEAST_FACES:
+        raise UsageError(f"faces: expected at least {LEAST_FACES}, found {faces}")
+
+
+def needed_simplify() -> Callable[..., tuple[Any, Any]]:
+    """The function of the extra: vertices and faces of fewer triangles.
+
+    Raises:
+        UnavailableError: fast-simplification is not installed.
+    """
+    try:
+        from fast_simplification import simplify
+    except ImportError as error:
+        raise UnavailableError(
+            "fewer triangles need fast-simplification: pip install 'mvd_toolkit[decimate]'"
+        ) from error
+    found: Callable[..., tuple[Any, Any]] = simplify
+    return found
 
 
 def is_closed(faces: npt.NDArray[np.integer]) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import io
-from mvd_toolkit.decimate import decimate
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.batch import Unready
+from mvd_toolkit.decimate import check_faces, decimate, needed_simplify
+from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 
 
@@ -20,19 +21,28 @@ class Meshing:
         smooth: whether to take the staircase away; None: yes.
         faces: how many triangles to come down to; None: as many as there are.
         size: length of the longest side in the world, in millimetres; None: numbers stay.
+
+    Raises:
+        UsageError: ``faces`` are too few for a closed mesh.
     """
 
     smooth: bool | None = None
     faces: int | None = None
     size: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.faces is not None:
+            check_faces(self.faces)
+
     def recipe(self, form: io.Format) -> dict[str, Any]:
         """What of it decides the content of a file.
 
         Raises:
             UsageError: something is asked for that a grid format has no use for.
+            Unready: fewer faces need an extra that is not installed.
         """
         if form.kind == "mesh":
+            self._check_extra()
             return {
                 "smooth": self.smooth is not False,
                 "faces": self.faces,
@@ -65,6 +75,14 @@ class Meshing:
             facts["unit"] = form.unit or "mm"
         io.save_mesh(mesh, output, format=form.name, overwrite=True)
         return {**facts, "notes": notes}
+
+    def _check_extra(self) -> None:
+        if self.faces is None:
+            return
+        try:
+            needed_simplify()
+        except UnavailableError as error:
+            raise Unready(error) from error
 
     def _fewer(self, mesh: io.Mesh) -> tuple[io.Mesh, list[str]]:
         if self.faces is None:

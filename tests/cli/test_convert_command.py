@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def test_grid_is_flooded(mvd: Mvd, tmp_path: Path) -> None:
         (("--bounds", "0,0,0,1,1,0"), "the lowest corner x y z and a higher one"),
         (("--voxel-size", "0"), "voxel size: expected a positive number"),
         (("--voxel-size", "1", "--resolution", "8"), "expected one of them, found both"),
+        (("--up", "q"), "Invalid value for '--up': 'q' is not one of 'x', 'y', 'z'"),
         (("--up", "x"), "--up: expected y or z without --pairs, found x"),
         (("--resolution", "2"), "--resolution: expected at least 3 for a mesh"),
         (("--resolution", "2", "--low-rule", "any"), "--resolution: expected at least 3 for a"),
@@ -350,6 +352,19 @@ def test_mesh_options_are_for_meshes(mvd: Mvd, slab_file: Path, cube: Path) -> N
     assert result.code == 2
     assert "mesh to mesh takes no --resolution, --voxel-size, --bounds" in result.err
     assert mvd("convert", slab_file, "-o", cube.with_suffix(".stl"), "--faces", "many").code == 2
+
+
+def test_fewer_faces_without_the_extra(
+    mvd: Mvd, slab_file: Path, ball_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is missed before any work is done, once for all files."""
+    monkeypatch.setitem(sys.modules, "fast_simplification", None)
+    args = ("-o", slab_file.with_name("out"), "--format", "stl", "--faces", 400)
+    result = mvd("convert", slab_file, ball_file, *args)
+    assert result.code == 5
+    assert result.err.count("pip install 'mvd_toolkit[decimate]'") == 1
+    assert not slab_file.with_name("out").exists()
+    assert mvd("convert", slab_file, ball_file, *args[:-1], 3).code == 2
 
 
 def test_faces_of_an_open_mesh_stay(mvd: Mvd, cube: Path) -> None:
