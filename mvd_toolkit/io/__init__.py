@@ -78,7 +78,11 @@ def save(
 
     Raises:
         OutputExistsError: the file exists and ``overwrite`` is false.
-        UsageError: no such format (those that work are listed), or the file cannot be written.
+        UsageError: no such format (those that work are listed), the file cannot be written, or the
+            format cannot hold the grid.
+        InputError: the grid is empty and the mesh format holds no mesh without a triangle, or its
+            surface has too many.
+        UnavailableError: a package that the format needs is missing.
     """
     file_format = output_format(path, format, ("grid", "mesh"))
     check_target(path, overwrite=overwrite)
