@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import _core, io, ops
-from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE
+from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE, bits_rule
 from mvd_toolkit.data import pair_files, read_description
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
@@ -161,8 +161,9 @@ class StoredPairItem:
         like = VoxelGrid(empty, (edge,) * 3, pair.origin, pair.spacing)
         truth = ops.project_odms(pair.odms, votes=1, like=like)
         x, y, z = (edge // pair.edge * s for s in pair.spacing)
-        bits = pair.lows["any" if self.low_rule == SOFT_RULE else self.low_rule]
-        low = VoxelGrid(bits, (pair.edge,) * 3, pair.origin, (x, y, z))
+        low = VoxelGrid(
+            pair.lows[bits_rule(self.low_rule)], (pair.edge,) * 3, pair.origin, (x, y, z)
+        )
         return _case(self, low, truth)
 
 

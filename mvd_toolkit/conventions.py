@@ -55,3 +55,12 @@ SOFT_RULE: Final = "soft"
 
 INPUT_RULES: Final = (*LOW_RULES, SOFT_RULE)
 """All that the networks may be told about their input."""
+
+
+def bits_rule(rule: str) -> str:
+    """The low rule whose bits a grid of ``rule`` has: *any* where it holds fractions.
+
+    >>> bits_rule("soft"), bits_rule("half")
+    ('any', 'half')
+    """
+    return "any" if rule == SOFT_RULE else rule

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import __version__, ops
-from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES, SOFT_RULE
+from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES, SOFT_RULE, bits_rule
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.io.atomic import atomic
@@ -238,12 +238,11 @@ class PairDataset:
 
     def low_grid(self, index: int, rule: str = "any") -> VoxelGrid:
         """The low grid of a pair, in units of fine voxels; under *soft* with its coverage."""
-        soft = rule == SOFT_RULE
         return VoxelGrid(
-            self.lows["any" if soft else rule][index],
+            self.lows[bits_rule(rule)][index],
             (self.low,) * 3,
             spacing=(float(self.scale),) * 3,
-            coverage=self.coverage(index) if soft else None,
+            coverage=self.coverage(index) if rule == SOFT_RULE else None,
         )
 
     def coverage(self, index: int) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from mvd_toolkit import _core
-from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE
+from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE, bits_rule
 from mvd_toolkit.data import PairDataset
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.symmetry import SYMMETRIES
@@ -102,7 +102,7 @@ class Batches:
         self._chances = np.array([weights.get(rule, 0.0) for rule in INPUT_RULES])
         self._chances /= self._chances.sum()
         self._occupied = np.stack(
-            [dataset.lows[_bits(rule)].any(axis=(1, 2, 3)) for rule in INPUT_RULES], axis=1
+            [dataset.lows[bits_rule(rule)].any(axis=(1, 2, 3)) for rule in INPUT_RULES], axis=1
         )
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
 
@@ -135,7 +135,7 @@ class Batches:
         indices, rules = indices[self._mine], rules[self._mine]
         packed = np.stack(
             [
-                self.dataset.lows[_bits(INPUT_RULES[r])][i]
+                self.dataset.lows[bits_rule(INPUT_RULES[r])][i]
                 for i, r in zip(indices, rules, strict=True)
             ]
         )
@@ -179,8 +179,3 @@ class Batches:
             if coverage is not None:
                 coverage = torch.stack([s.grid(c) for s, c in zip(chosen, coverage, strict=True)])
         return Batch(low, torch.from_numpy(draw.rules).to(self.device), odms.long(), coverage)
-
-
-def _bits(rule: str) -> str:
-    """The low rule whose bits a grid of that rule has."""
-    return "any" if rule == SOFT_RULE else rule
