@@ -179,7 +179,7 @@ class _Side:
         """For each of (n, 3) points the nearest sample: none when there are no samples."""
         if not len(points) or not len(self.samples.points):
             return Nearest(np.empty(0), np.empty(0, np.int64))
-        distances, indices = self._tree.query(points)
+        distances, indices = self._tree.query(points, workers=self._threads or -1)
         return Nearest(np.asarray(distances), np.asarray(indices))
 
 

@@ -6,9 +6,11 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+
+from mvd_toolkit import plugins
 
 if TYPE_CHECKING:
     from mvd_toolkit.evaluate import Row
@@ -27,7 +29,7 @@ def summarise(rows: Iterable[Row]) -> dict[str, Any]:
         ``methods``: method -> metric -> ``mean``, ``low`` and ``high`` (the 95 % bootstrap interval
         over the items), ``median``, ``count`` of items where it is defined; ``categories``: the
         same for each category; ``seconds``: mean time of each method; ``worst`` and ``best``: the
-        items of each method by its first metric.
+        items of each method by the first metric.
     """
     done = list(rows)
     good = [row for row in done if not row.error]
@@ -47,8 +49,8 @@ def summarise(rows: Iterable[Row]) -> dict[str, Any]:
         "seconds": {
             name: float(np.mean([row.seconds for row in part])) for name, part in by_method.items()
         },
-        "worst": {name: _extremes(part, metrics, 1) for name, part in by_method.items()},
-        "best": {name: _extremes(part, metrics, -1) for name, part in by_method.items()},
+        "worst": {name: _named(part, metrics, 1) for name, part in by_method.items()},
+        "best": {name: _named(part, metrics, -1) for name, part in by_method.items()},
     }
 
 
@@ -121,13 +123,25 @@ def _statistics(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, dict[s
     return found
 
 
-def _extremes(rows: Sequence[Row], metrics: Sequence[str], sign: int) -> list[dict[str, Any]]:
+def worst_first(rows: Iterable[Row], metric: str) -> list[Row]:
+    """Rows by a metric, the worst first; those in which it is undefined are left out."""
+    sign = -1 if better(metric) == "lower" else 1
+    defined = [row for row in rows if math.isfinite(row.scores.get(metric, math.nan))]
+    return sorted(defined, key=lambda row: (sign * row.scores[metric], row.name))
+
+
+def better(metric: str) -> Literal["higher", "lower", "neither"]:
+    """Which values of a metric are the better ones; neither, too, where it is not installed."""
+    known = plugins.metrics().get(metric.partition(".")[0])
+    return known.better if known else "neither"
+
+
+def _named(rows: Sequence[Row], metrics: Sequence[str], step: int) -> list[dict[str, Any]]:
+    """The first of the rows, worst first, or with ``step`` -1 the last, best first."""
     if not metrics:
         return []
-    name = metrics[0]
-    known = [row for row in rows if math.isfinite(row.scores.get(name, math.nan))]
-    ordered = sorted(known, key=lambda row: (sign * row.scores[name], row.name))
-    return [{"name": row.name, name: row.scores[name]} for row in ordered[:EXTREMES]]
+    extreme = worst_first(rows, metrics[0])[::step][:EXTREMES]
+    return [{"name": row.name, metrics[0]: row.scores[metrics[0]]} for row in extreme]
 
 
 def _cell(statistics: Mapping[str, float] | None) -> str:

@@ -8,7 +8,7 @@
 ``soft-rank``                          coverage interpolated, the covered number kept
 ``oracle``                             carving with the true depth maps: the ceiling
 ``default``                            the model that comes with the package
-``paper``                              the paper's networks, where a model of that name is there
+``paper[:PATH]``                       the paper's networks, as `mvd train --preset paper` has them
 ``model:PATH``                         a model directory
 ``silhouette-only[:PATH]``             of a model, its silhouettes alone
 ``depth-only[:PATH]``                  of a model, its depths alone
@@ -33,7 +33,7 @@ import numpy.typing as npt
 from mvd_toolkit import baselines, ops
 from mvd_toolkit.cases import Case
 from mvd_toolkit.conventions import SOFT_RULE
-from mvd_toolkit.errors import UsageError
+from mvd_toolkit.errors import UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 
 if TYPE_CHECKING:
@@ -78,7 +78,14 @@ _BASELINES: Final[dict[str, tuple[Callable[..., VoxelGrid], dict[str, float]]]] 
         {},
     ),
 }
-METHODS: Final = (*_BASELINES, "default", "paper", "silhouette-only", "depth-only", "model:PATH")
+METHODS: Final = (
+    *_BASELINES,
+    "default",
+    "paper:PATH",
+    "silhouette-only",
+    "depth-only",
+    "model:PATH",
+)
 """The names `find_method` knows."""
 
 
@@ -92,6 +99,7 @@ def find_method(text: str, device: str = "cpu", threads: int = 0) -> Method:
 
     Raises:
         UsageError: no such method or option; those there are are named.
+        UnavailableError: the paper's method, without its weights.
 
     >>> find_method("smooth=gaussian:sigma=3").name
     'smooth'
@@ -102,10 +110,14 @@ def find_method(text: str, device: str = "cpu", threads: int = 0) -> Method:
         make, known = _BASELINES[kind]
         return Method(label, partial(make, **_options(kind, rest, known)), is_baseline=True)
     load = partial(_upscaler, device=device)
-    if kind in ("default", "paper") and not rest:
-        model = None if kind == "default" else kind
-        return Method(label, lambda case: _upscale(load(model), case, threads))
-    if kind == "model" and rest:
+    if kind == "default" and not rest:
+        return Method(label, lambda case: _upscale(load(None), case, threads))
+    if kind == "paper" and not rest:
+        raise UnavailableError(
+            "paper: its authors published no weights and none come with the package; train them "
+            "with `mvd train DATASET -o RUN --preset paper` and name them paper:RUN/model"
+        )
+    if kind in ("model", "paper") and rest:
         return Method(label, lambda case: _upscale(load(rest), case, threads))
     if kind in ("silhouette-only", "depth-only"):
         return Method(label, lambda case: _ablate(load(rest or None), case, kind))
@@ -124,7 +136,7 @@ def fingerprint(text: str) -> str:
     from mvd_toolkit.model_directory import find_model
 
     digest = hashlib.sha256()
-    for path in sorted(find_model("paper" if kind == "paper" else rest or None).rglob("*")):
+    for path in sorted(find_model(rest or None).rglob("*")):
         if path.suffix in (".json", ".safetensors"):
             digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -134,8 +146,10 @@ def _split_label(text: str) -> tuple[str, str]:
     match = re.fullmatch(r"([^:=]+)=(.+)", text)
     if match:
         return match[1], match[2]
-    name = text.removeprefix("model:")
-    return (name if name == text else Path(name).name or name), text
+    kind, _, rest = text.partition(":")
+    if kind == "paper":
+        return kind, text
+    return (Path(rest).name or rest if kind == "model" else text), text
 
 
 def _options(kind: str, text: str, known: Mapping[str, float]) -> dict[str, float]:

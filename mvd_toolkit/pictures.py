@@ -41,6 +41,8 @@ LAMPS: Final = 8
 CROWD_EDGE: Final = 64
 """Longest edge of the blurred grid that darkens corners."""
 HEAT_SAMPLES: Final = 40_000
+HEAT_SHARE: Final = 0.02
+"""Distance to the other surface that is drawn red, of the longest edge."""
 CAPTION: Final = 40
 FADE: Final = 0.14
 """How far from the picture's border shadows on the floor begin to fade, of its edge."""
@@ -63,7 +65,7 @@ class View:
         samples: of a pixel along each axis, 1 to 8.
         zoom: 1 shows the whole shape from any side.
         heat: what the shape is compared with: colours tell how far from its surface a point is,
-            red at 2 % of its longest side; of the same shape and place.
+            red at 2 % of the grid's longest edge; of the same shape and place.
     """
 
     size: int = 512
@@ -315,8 +317,8 @@ class _Scene:
         points = sample_surface(bare, HEAT_SAMPLES, threads=self.threads).points
         if not len(points):
             return np.tile(np.array([0.85, 0.2, 0.15], np.float32), (len(at), 1))
-        distance = cKDTree(points).query(at, distance_upper_bound=0.04 * self.edge)[0]
-        share = np.clip(distance / (0.02 * self.edge) - 0.2, 0, 1)[:, None]
+        distance = cKDTree(points).query(at, distance_upper_bound=2 * HEAT_SHARE * self.edge)[0]
+        share = np.clip(distance / (HEAT_SHARE * self.edge) - 0.2, 0, 1)[:, None]
         cold, hot = np.array([[0.80, 0.82, 0.84], [0.86, 0.18, 0.13]], np.float32)
         mixed: Floats = (cold + (hot - cold) * share).astype(np.float32)
         return mixed

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from mvd_toolkit import VoxelGrid, baselines, coverage, extract_odms, iou
 from mvd_toolkit.cases import Case
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.methods import find_method
 from mvd_toolkit.voxelize import pair_of
 
@@ -158,6 +158,14 @@ def test_the_model_and_its_ablations(text: str) -> None:
 def test_methods_that_are_none(text: str, error: str) -> None:
     with pytest.raises(UsageError, match=error):
         find_method(text)
+
+
+def test_the_papers_networks_have_to_be_trained() -> None:
+    with pytest.raises(
+        UnavailableError, match=r"mvd train DATASET -o RUN --preset paper.*paper:RUN"
+    ):
+        find_method("paper")
+    assert find_method("paper:run/model").name == "paper"
 
 
 def test_labels() -> None:

@@ -27,6 +27,7 @@ from mvd_toolkit.evaluation_log import EvaluationLog, read_rows
 from mvd_toolkit.evaluation_summary import bootstrap, comma_separated
 from mvd_toolkit.methods import Method
 from mvd_toolkit.pair_file import write_pair
+from mvd_toolkit.report.evaluation_page import chosen
 from mvd_toolkit.voxelize import pair_of
 
 
@@ -167,6 +168,14 @@ def test_summary_leaves_undefined_scores_out() -> None:
     assert summary["methods"]["m"]["iou"]["count"] == 2
     assert summary["worst"]["m"][0] == {"name": "i0", "iou": 0.2}
     assert summary["best"]["m"][0] == {"name": "i1", "iou": 0.4}
+
+
+def test_the_worst_of_what_should_be_low_is_the_highest() -> None:
+    rows = [Row(f"i{i}", "m", scores={"chamfer": value}) for i, value in enumerate((0.2, 0.1, 0.3))]
+    summary = summarise(rows)
+    assert [item["name"] for item in summary["worst"]["m"]] == ["i2", "i0", "i1"]
+    assert [item["name"] for item in summary["best"]["m"]] == ["i1", "i0", "i2"]
+    assert chosen(rows, summary, "m", 2) == ["i2", "i1"]
 
 
 def test_markdown_and_csv() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -219,6 +220,64 @@ def test_chamfer_agrees_with_trimesh(lumps: tuple[VoxelGrid, VoxelGrid]) -> None
     longest = meshes[1].extents.max()
     found = score(pred, truth, ["chamfer"], sampling=Sampling(60_000))["chamfer"]
     assert found == pytest.approx((there + back) / 2 / longest, rel=0.02)
+
+
+def test_volumes_agree_with_trimesh(lumps: tuple[VoxelGrid, VoxelGrid]) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    meshes = (io.surface_mesh(grid, smooth=False, apart=0) for grid in lumps)
+    pred, truth = (trimesh.Trimesh(m.vertices, m.faces, process=False).volume for m in meshes)
+    found = score(*lumps, ["volume_ratio"])["volume_ratio"]
+    assert found == pytest.approx(pred / truth * np.prod(lumps[1].spacing))
+
+
+def test_distances_agree_with_open3d(compared: Comparison) -> None:
+    """Its own F-score and Chamfer distance of the same points."""
+    geometry = pytest.importorskip("open3d").t.geometry
+    pred, truth = (
+        geometry.PointCloud(samples.points.astype(np.float32))
+        for samples in (compared.pred_samples, compared.truth_samples)
+    )
+    diagonal, longest = np.linalg.norm(compared.extent), compared.extent.max()
+    radii = [1e-2 / 0.57 * diagonal, math.sqrt(2e-4) / 0.57 * diagonal, 0.01 * longest]
+    chamfer, *fscores = pred.compute_metrics(
+        truth,
+        [geometry.Metric.ChamferDistance, geometry.Metric.FScore],
+        geometry.MetricParameters(fscore_radius=radii),
+    ).numpy()
+    names = ["fscore", "fscore_2tau", "fscore_1pct", "chamfer"]
+    found = score_pair(compared, names)
+    assert found["chamfer"] == pytest.approx(chamfer / 2 / longest, rel=1e-4)
+    assert [found[name] for name in names[:3]] == pytest.approx(
+        [f / 100 for f in fscores], abs=2e-3
+    )
+
+
+def test_views_agree_with_open3d(lumps: tuple[VoxelGrid, VoxelGrid]) -> None:
+    """Rays cast at the triangles of the surface, a ray a pixel."""
+    open3d = pytest.importorskip("open3d")
+    found = score(*lumps, ["silhouettes", "depths"])
+    n = max(lumps[0].shape)
+    for axis, name in ((2, "z"), (1, "y"), (0, "x")):
+        for side, sign in (("neg", -1), ("pos", 1)):
+            pred, truth = (cast(open3d, VoxelGrid(g.packed, g.shape), n, axis, sign) for g in lumps)
+            both, either = (pred < np.inf) & (truth < np.inf), (pred < np.inf) | (truth < np.inf)
+            assert found[f"silhouettes.{name}_{side}"] == pytest.approx(both.sum() / either.sum())
+            error = np.abs(pred[both] - truth[both]).mean()
+            assert found[f"depths.{name}_{side}"] == pytest.approx(error, abs=1e-4)
+
+
+def cast(open3d: Any, grid: VoxelGrid, n: int, axis: int, sign: int) -> npt.NDArray[np.float32]:
+    """(n, n) how far the first triangle is along an axis, voxels; infinite where there is none."""
+    mesh = io.surface_mesh(grid, smooth=False, apart=0)
+    scene = open3d.t.geometry.RaycastingScene()
+    scene.add_triangles(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))
+    rays = np.zeros((n, n, 6), np.float32)
+    across = [a for a in range(3) if a != axis]
+    rays[..., across] = np.moveaxis(np.indices((n, n)), 0, -1) + 0.5
+    rays[..., axis] = 0 if sign > 0 else n
+    rays[..., 3 + axis] = sign
+    hit: npt.NDArray[np.float32] = scene.cast_rays(open3d.core.Tensor(rays))["t_hit"].numpy()
+    return hit
 
 
 def test_predictions_share_their_truth(compared: Comparison) -> None:

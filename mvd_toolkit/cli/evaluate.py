@@ -315,10 +315,11 @@ def _tell(out: Output, rows: Sequence[Row], csv: Path | None, markdown: Path | N
         for title, statistics in (("", summary["methods"]), *categories.items()):
             if title:
                 out.data("")
-            first = title or "mean"
+            rule = {"low rule": ", ".join(summary["low_rules"])} if summary["low_rules"] else {}
             out.table(
                 [
-                    {first: name, **{m: _mean(of, m) for m in summary["metrics"]}}
+                    {title or "mean": name, **rule}
+                    | {metric: _mean(of, metric) for metric in summary["metrics"]}
                     for name, of in statistics.items()
                 ]
             )

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mvd_toolkit import __version__, ops, plugins
+from mvd_toolkit import __version__, ops
 from mvd_toolkit.conventions import FACES
 from mvd_toolkit.errors import MVDError
 from mvd_toolkit.evaluate import Row
+from mvd_toolkit.evaluation_summary import better, worst_first
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.methods import PREDICTION, find_method
-from mvd_toolkit.pictures import GREY, OCHRE, Up
+from mvd_toolkit.pictures import GREY, HEAT_SHARE, OCHRE, Up
 from mvd_toolkit.report.page import Card, Page, Panel, picture, write_page
 
 if TYPE_CHECKING:
@@ -86,9 +87,8 @@ def chosen(rows: Sequence[Row], summary: Mapping[str, Any], method: str, count: 
     """The names of the items to show: the worst half, then others spread up to the best."""
     if not summary["metrics"] or not count:
         return []
-    key = summary["metrics"][0]
-    known = [r for r in rows if r.method == method and math.isfinite(r.scores.get(key, math.nan))]
-    ordered = [row.name for row in sorted(known, key=lambda row: (row.scores[key], row.name))]
+    mine = [row for row in rows if row.method == method]
+    ordered = [row.name for row in worst_first(mine, summary["metrics"][0])]
     worst = ordered[: (count + 1) // 2]
     rest = ordered[len(worst) :]
     picks = np.linspace(len(rest) - 1, 0, min(count - len(worst), len(rest))).round().astype(int)
@@ -109,46 +109,47 @@ def _before(
         f"{f', coarse grids made by the rule {rules}' if rules else ''}. Means over the items, "
         "with 95 % bootstrap intervals.</p>"
     )
-    yield _table(summary["methods"], summary["metrics"])
+    yield _table(summary["methods"], summary["metrics"], rules)
     if len(summary["categories"]) > 1:
         for category, statistics in summary["categories"].items():
             yield f"<details><summary>{html.escape(category)}</summary>"
-            yield _table(statistics, summary["metrics"]) + "</details>"
+            yield _table(statistics, summary["metrics"], rules) + "</details>"
     if summary["metrics"]:
         metric = summary["metrics"][0]
         yield f"<h2>{html.escape(metric)} of each item</h2>"
         yield _histogram(rows, metric, main)
     if shown:
-        links = ", ".join(
-            f'<a href="#item-{i}">{html.escape(name)}</a>' for i, name in _numbered(shown)
-        )
+        links = _links(shown, rows, main)
         yield f"<h2>Items</h2><p>The worst, then others up to the best: {links}.</p>"
 
 
-def _numbered(names: Sequence[str]) -> list[tuple[str, str]]:
-    return [(_anchor(name), name) for name in names]
+def _links(names: Sequence[str], rows: Sequence[Row], method: str) -> str:
+    """Links to the cards, each with its first score."""
+    scores = {row.name: next(iter(row.scores.values())) for row in rows if row.method == method}
+    return ", ".join(
+        f'<a href="#item-{_anchor(name)}">{html.escape(name)}</a> {scores[name]:.3g}'
+        for name in names
+    )
 
 
 def _anchor(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in name)
 
 
-def _table(methods: Mapping[str, Any], metrics: Sequence[str]) -> str:
-    """Methods down, metrics across; the best of each column stands out."""
-    known = plugins.metrics()
-    best: dict[str, float] = {}
-    for name in metrics:
-        means = [of[name]["mean"] for of in methods.values() if name in of]
-        better = known[name].better if name in known else "neither"
-        if better != "neither" and len(means) > 1:
-            best[name] = max(means) if better == "higher" else min(means)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in metrics)
+def _table(methods: Mapping[str, Any], metrics: Sequence[str], rules: str) -> str:
+    """Methods across and metrics down, which fits a page; the best of each metric stands out."""
+    head = "".join(f"<th>{html.escape(method)}</th>" for method in methods)
     lines = []
-    for method, of in methods.items():
-        cells = "".join(_cell(of.get(name), best.get(name)) for name in metrics)
-        lines.append(f"<tr><td>{html.escape(method)}</td>{cells}</tr>")
+    for metric in metrics:
+        means = [of[metric]["mean"] for of in methods.values() if metric in of]
+        best = None
+        if better(metric) != "neither" and len(means) > 1:
+            best = max(means) if better(metric) == "higher" else min(means)
+        cells = "".join(_cell(of.get(metric), best) for of in methods.values())
+        lines.append(f"<tr><td>{html.escape(metric)}</td>{cells}</tr>")
+    corner = f"low rule: {html.escape(rules)}" if rules else ""
     return (
-        f'<div class="wide"><table><thead><tr><th>method</th>{head}</tr></thead>'
+        f'<div class="wide"><table><thead><tr><th>{corner}</th>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -177,14 +178,11 @@ def _histogram(rows: Sequence[Row], metric: str, method: str) -> str:
         for i, n in enumerate(counts.tolist())
     )
     return (
-        f'<svg viewBox="0 -4 {width} {height + 24}" width="{width}" style="max-width:100%" '
-        f'role="img" aria-label="histogram of {html.escape(metric)} of {html.escape(method)}">'
-        f"{bars}"
-        f'<line class="axis" x1="0" x2="{width}" y1="{height}" y2="{height}"/>'
-        f'<text x="0" y="{height + 16}">{low:.3g}</text>'
-        f'<text x="{width}" y="{height + 16}" text-anchor="end">{high:.3g}</text>'
-        f'<text x="{width / 2}" y="{height + 16}" text-anchor="middle">'
-        f"{html.escape(metric)}, {html.escape(method)}</text></svg>"
+        f'<figure class="histogram"><svg viewBox="0 -4 {width} {height + 5}" role="img" '
+        f'aria-label="histogram of {html.escape(metric)} of {html.escape(method)}">{bars}'
+        f'<line class="axis" x1="0" x2="{width}" y1="{height}" y2="{height}"/></svg>'
+        f"<figcaption><span>{low:.3g}</span><span>{html.escape(metric)} of {html.escape(method)}; "
+        f"highest bar: {counts.max()} items</span><span>{high:.3g}</span></figcaption></figure>"
     )
 
 
@@ -248,21 +246,22 @@ def _panels(
         caption = name if iou is None else f"{name}, IoU {iou:.3f}"
         panels.append(Panel(caption, grid, OCHRE if name == last else GREY))
     panels.append(Panel(f"truth, {max(case.truth.shape)} voxels", case.truth))
-    panels.append(Panel(f"{last}: distance to the truth", grids[last], heat=case.truth))
+    heat = f"{last}, red where {HEAT_SHARE:.0%} of the edge off the truth"
+    panels.append(Panel(heat, grids[last], heat=case.truth))
     return panels
 
 
 def _scores(scores: Mapping[str, Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for of in scores.values() for name in of))
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    head = "".join(f"<th>{html.escape(method)}</th>" for method in scores)
     lines = "".join(
-        f"<tr><td>{html.escape(method)}</td>"
-        + "".join(f"<td>{of.get(name, math.nan):.4g}</td>" for name in names)
+        f"<tr><td>{html.escape(name)}</td>"
+        + "".join(f"<td>{of.get(name, math.nan):.4g}</td>" for of in scores.values())
         + "</tr>"
-        for method, of in scores.items()
+        for name in names
     )
     return (
-        '<details open><summary>scores</summary><div class="wide"><table><thead><tr><th>method</th>'
+        '<details><summary>scores</summary><div class="wide"><table><thead><tr><th></th>'
         f"{head}</tr></thead><tbody>{lines}</tbody></table></div></details>"
     )
 

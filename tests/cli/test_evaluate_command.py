@@ -151,6 +151,9 @@ def test_methods_by_category(mvd: Mvd, balls: Path, tmp_path: Path) -> None:
     assert summary["low_rules"] == ["any"]
     assert len((tmp_path / "out/r.csv").read_text().splitlines()) == 9
     assert "| sdf | any |" in (tmp_path / "out/r.md").read_text()
+    table = mvd("evaluate", balls, *SHARED).out.splitlines()
+    assert table[0].split() == ["mean", "low", "rule", "iou"]
+    assert table[1].split()[:2] == ["nearest", "any"]
 
 
 def test_a_run_goes_on_and_shares_are_merged(mvd: Mvd, balls: Path, tmp_path: Path) -> None:
