@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mvd_toolkit.solid_mesh import solidify
     from mvd_toolkit.specs import BackboneSpec, PredictorSpec
     from mvd_toolkit.upscale import Upscaler
+    from mvd_toolkit.upscale_files import upscale_many
 
 __version__ = "0.1.0"
 
@@ -84,6 +85,7 @@ _HOME = {
     "solidify": "solid_mesh",
     "soft_rank": "ops",
     "upsample_nearest": "ops",
+    "upscale_many": "upscale_files",
 }
 """The module each public name lives in."""
 
@@ -120,6 +122,7 @@ __all__ = [
     "soft_rank",
     "solidify",
     "upsample_nearest",
+    "upscale_many",
 ]
 
 

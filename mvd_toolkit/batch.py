@@ -1,22 +1,26 @@
 """Many files: a function of one file, mapped.
 
-`find_sources` turns what the user named into files, each with its place below the folder it was
-found in; `Destination` says where the output of each goes; `run` calls a function for each and
-keeps going when one fails.
+`Destination` says where the output of each goes, `make_once` makes it unless it is finished, `run`
+calls a function for each, here or in the workers of an executor, and keeps going when one fails.
 """
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
+from mvd_toolkit import sidecar
 from mvd_toolkit.errors import (
     BatchError,
     BugError,
@@ -25,57 +29,13 @@ from mvd_toolkit.errors import (
     OutputExistsError,
     UsageError,
 )
-from mvd_toolkit.sidecar import Status
+from mvd_toolkit.executors import as_ended
+from mvd_toolkit.output_lock import only_maker
+from mvd_toolkit.sidecar import OnExists, Recipe, Status
+from mvd_toolkit.sources import Source as Source
+from mvd_toolkit.sources import families, is_single
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file to work on.
-
-    Attributes:
-        path: where it is.
-        relative: where it lies below the folder the user named; its bare name when the user named
-            the file itself. Output trees mirror it.
-    """
-
-    path: Path
-    relative: Path
-
-
-def find_sources(
-    inputs: Sequence[Path],
-    suffixes: Iterable[str],
-    exclude: Callable[[Path], bool] = lambda file: False,
-) -> list[Source]:
-    """The files that the user's arguments stand for, in order, none twice.
-
-    A file is taken whatever its suffix; of a folder, every file below it that has one of
-    ``suffixes`` and that ``exclude`` does not refuse, sorted. With several folders each keeps its
-    own name as the first part of ``relative``, so that their trees do not mix. A path that does
-    not exist is left to the function that reads it.
-
-    Raises:
-        InputError: a folder holds no such file.
-    """
-    wanted = tuple(sorted({suffix.lower() for suffix in suffixes}))
-    several = sum(path.is_dir() for path in inputs) > 1
-    found: dict[Path, Source] = {}
-    for path in inputs:
-        if not path.is_dir():
-            found.setdefault(path.resolve(), Source(path, Path(path.name)))
-            continue
-        known = (file for file in sorted(path.rglob("*")) if file.name.lower().endswith(wanted))
-        inside = [file for file in known if not file.is_dir() and not exclude(file)]
-        if not inside:
-            raise InputError(f"{path}: expected files ending in {' '.join(wanted)}, found none")
-        for file in inside:
-            relative = file.relative_to(path)
-            if several:
-                relative = path.resolve().name / relative
-            found.setdefault(file.resolve(), Source(file, relative))
-    return list(found.values())
 
 
 @dataclass
@@ -102,7 +62,7 @@ class Destination:
         """
         if output is None:
             return cls()
-        single = len(inputs) == 1 and not inputs[0].is_dir()
+        single = is_single(inputs)
         known = output.name.lower().endswith(tuple(suffixes))
         if single and known and not output.is_dir():
             return cls(file=output)
@@ -160,6 +120,38 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
+def make_once(
+    output: Path,
+    recipe: Recipe,
+    input_hash: str,
+    on_exists: OnExists,
+    make: Callable[[], dict[str, Any]],
+) -> Made:
+    """Make an output with its sidecar, unless it is finished; no two processes make it at once.
+
+    Args:
+        output: the file.
+        recipe: how it is made.
+        input_hash: `sidecar.file_hash` of what it is made from.
+        on_exists: what to do about a file that is something else.
+        make: writes the output; returns what its sidecar shall tell. ``notes`` are sentences that
+            the user should know.
+
+    Raises:
+        OutputExistsError: it exists, is something else, and ``on_exists`` is "error".
+    """
+    status = sidecar.status(output, recipe, input_hash, on_exists)
+    if status != "made":
+        return Made(output, status)
+    with only_maker(output):
+        status = sidecar.status(output, recipe, input_hash, on_exists)
+        if status != "made":  # another process made it meanwhile
+            return Made(output, status)
+        with sidecar.making(output, recipe, input_hash) as facts:
+            facts.update(make())
+    return Made(output, "made", facts, tuple(facts.get("notes", ())))
+
+
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
     """How one item ended: with a result, or with the error that stopped it.
@@ -200,32 +192,38 @@ def run(
     function: Callable[[Source], T],
     on_outcome: Callable[[Outcome[T]], None] | None = None,
     on_signal: Callable[[], None] | None = None,
+    executor: Executor | None = None,
 ) -> list[Outcome[T]]:
     """Call ``function`` for every item; a failure is kept and never stops the rest.
 
-    The first SIGINT or SIGTERM lets the item at hand finish; a second SIGINT interrupts it.
+    The first SIGINT or SIGTERM lets the items at hand finish; a second SIGINT interrupts them.
 
     Args:
-        items: what to work on, in this order.
+        items: what to work on; in this process, in this order.
         function: makes the result of one item; raises an `MVDError` when it cannot. Any other
-            exception is a bug, and the item's failure all the same: a `BugError`.
-        on_outcome: called after each item.
+            exception is a bug, and the item's failure all the same: a `BugError`. For an executor
+            it is picklable.
+        on_outcome: called after each item, in this process.
         on_signal: called when the first signal arrives.
+        executor: where the function is called; None: here. Items whose outputs may have one name
+            are given to one worker, in order.
+
+    Returns:
+        The outcomes, in the order of ``items``.
 
     Raises:
         Interrupted: a signal came; the items before it are done.
         MVDError: the error of an `Unready`, which ends the run.
     """
-    outcomes: list[Outcome[T]] = []
+    outcomes: dict[Source, Outcome[T]] = {}
     with _signals_wait(on_signal) as stop:
-        for item in items:
-            outcome = _attempt(item, function)
-            outcomes.append(outcome)
+        for outcome in _attempts(executor, items, function, stop):
+            outcomes[outcome.source] = outcome
             if on_outcome:
                 on_outcome(outcome)
-            if stop.signal is not None:
-                raise Interrupted(stop.signal, len(outcomes), len(items))
-    return outcomes
+        if stop.signal is not None:
+            raise Interrupted(stop.signal, len(outcomes), len(items))
+    return [outcomes[item] for item in items]
 
 
 def raise_failures(outcomes: Sequence[Outcome[Any]], single: bool) -> None:
@@ -268,6 +266,57 @@ def _attempt(item: Source, function: Callable[[Source], T]) -> Outcome[T]:
         )
         error.__cause__ = caught
     return Outcome(item, result, error, time.perf_counter() - start)
+
+
+def _attempts(
+    executor: Executor | None, items: Sequence[Source], function: Callable[[Source], T], stop: _Stop
+) -> Iterator[Outcome[T]]:
+    """The outcomes of the items, as they end, until a signal comes."""
+    if executor is None:
+        for item in items:
+            if stop.signal is None:
+                yield _attempt(item, function)
+        return
+    parts = getattr(executor, "parts", None)
+    tasks = families(items)
+    if parts is not None:
+        tasks = [list(chain(*tasks[part::parts])) for part in range(min(parts, len(tasks)))]
+    attempt = functools.partial(_attempt_all, function)
+    for task, future in as_ended(executor, attempt, tasks, lambda: stop.signal is not None):
+        yield from _outcomes_of(task, future)
+
+
+def _attempt_all(function: Callable[[Source], T], items: Sequence[Source]) -> list[Outcome[T]]:
+    """What a worker does of one task."""
+    return [_with_trace(_attempt(item, function)) for item in items]
+
+
+def _with_trace(outcome: Outcome[T]) -> Outcome[T]:
+    """A bug's trace as a note of its error: pickling keeps notes and loses causes."""
+    error = outcome.error
+    if error is not None and error.__cause__ is not None:
+        error.add_note("".join(traceback.format_exception(error.__cause__)).rstrip())
+    return outcome
+
+
+def _outcomes_of(task: Sequence[Source], future: Future[list[Outcome[T]]]) -> Iterable[Outcome[T]]:
+    """What became of a task; when its worker died, each item failed of it."""
+    try:
+        ended = future.result()
+    except CancelledError:
+        return []
+    except MVDError:
+        raise
+    except Exception as died:  # each executor has its own for a worker that died
+        return [
+            Outcome(item, None, InputError(f"{item.path}: {_first_line(died)}"), 0.0)
+            for item in task
+        ]
+    return [replace(outcome, source=item) for item, outcome in zip(task, ended, strict=True)]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _naming(path: Path, error: MVDError) -> str:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import io, ops, sidecar
-from mvd_toolkit.batch import Destination, Made, Source
+from mvd_toolkit.batch import Destination, Made, make_once
 from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.filling import MeshFill
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.meshing import Meshing
 from mvd_toolkit.sidecar import OnExists, Recipe
+from mvd_toolkit.sources import Source
 from mvd_toolkit.voxelize import DEFAULT_RESOLUTION, SurfaceReport, Up, voxelize
 
 POOL_FACTOR = 8
@@ -72,15 +73,14 @@ class ConvertFile:
         output = self.destination.path(source, f"{io.stem(source.path)}{form.suffixes[0]}")
         input_hash = sidecar.file_hash(source.path)
         recipe = self._recipe(form)
-        status = sidecar.status(output, recipe, input_hash, self.on_exists)
-        if status != "made":
-            return Made(output, status)
-        with sidecar.making(output, recipe, input_hash) as facts:
+
+        def make() -> dict[str, Any]:
             start = time.perf_counter()
             tell("read", 0.0)
-            facts.update(self._make(source.path, output, form, tell))
-            facts["seconds"] = {"total": time.perf_counter() - start}
-        return Made(output, "made", facts, tuple(facts["notes"]))
+            facts = self._make(source.path, output, form, tell)
+            return {**facts, "seconds": {"total": time.perf_counter() - start}}
+
+        return make_once(output, recipe, input_hash, self.on_exists, make)
 
     def _make(
         self, source: Path, output: Path, form: io.Format, tell: Callable[[str, float], None]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import io, model_directory, sidecar
-from mvd_toolkit.batch import Destination, Made, Source, Unready
+from mvd_toolkit.batch import Destination, Made, Unready, make_once
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, MVDError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.meshing import Meshing
 from mvd_toolkit.sidecar import OnExists, Recipe
+from mvd_toolkit.sources import Source
 from mvd_toolkit.upscale import Progress, Upscaler, check_request
 from mvd_toolkit.voxelize import Fill
 
@@ -21,8 +24,15 @@ DEFAULT_FORMAT = "binvox"
 """Format of the output when the input's own cannot be written."""
 
 
+_KEPT_MODELS = 2
+_loading = threading.Lock()
+
+
 class UpscalerOnDemand:
     """A model of which no network is loaded before a file needs it.
+
+    What is sent to another process is the model's name: a process loads it once, however many
+    files it is sent.
 
     Attributes:
         config: what the model says of itself.
@@ -36,11 +46,10 @@ class UpscalerOnDemand:
             UnavailableError: no such model or device.
             InputError: a file of the model is missing or malformed.
         """
-        self._directory = model_directory.find_model(model)
+        self._directory = model_directory.find_model(model).absolute()
         self.config = model_directory.read_config(self._directory)
         self.hash = model_directory.directory_hash(self._directory)
         self._device = device
-        self._upscaler: Upscaler | None = None
         if device != "cpu":  # that one is there; asking would load torch
             usable_device(device)
 
@@ -51,12 +60,17 @@ class UpscalerOnDemand:
         Raises:
             Unready: the model cannot be loaded.
         """
-        if self._upscaler is None:
-            try:
-                self._upscaler = Upscaler.load(self._directory, self._device)
-            except MVDError as error:
-                raise Unready(error) from error
-        return self._upscaler
+        try:
+            with _loading:
+                return _load(self._directory, self.hash, self._device)
+        except MVDError as error:
+            raise Unready(error) from error
+
+
+@functools.lru_cache(_KEPT_MODELS)
+def _load(directory: Path, model_hash: str, device: str) -> Upscaler:
+    """The model of that hash, as long as it is among the last ones used."""
+    return Upscaler.load(directory, device)
 
 
 @dataclass
@@ -110,9 +124,11 @@ class UpscaleFile:
         if status != "made":
             return Made(output, status)
         upscaler = self.model.upscaler
-        with sidecar.making(output, recipe, input_hash) as facts:
-            facts.update(self._make(upscaler, grid, size, output, form, progress))
-        return Made(output, "made", facts, tuple(facts["notes"]))
+
+        def make() -> dict[str, Any]:
+            return self._make(upscaler, grid, size, output, form, progress)
+
+        return make_once(output, recipe, input_hash, self.on_exists, make)
 
     def _make(
         self,

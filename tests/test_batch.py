@@ -14,7 +14,6 @@ from mvd_toolkit.batch import (
     Outcome,
     Source,
     Unready,
-    find_sources,
     raise_failures,
     run,
 )
@@ -35,37 +34,6 @@ def touch(root: Path, *names: str) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     return root
-
-
-def relatives(found: list[Source]) -> list[str]:
-    return [source.relative.as_posix() for source in found]
-
-
-def test_folders_give_their_known_files_sorted(tmp_path: Path) -> None:
-    touch(tmp_path, "b.NPY", "a.binvox", "sub/deep/c.npy", "notes.txt", "a.npy.mvd.json")
-    assert relatives(find_sources([tmp_path], SUFFIXES)) == ["a.binvox", "b.NPY", "sub/deep/c.npy"]
-
-
-def test_a_named_file_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
-    touch(tmp_path, "odd.xyz")
-    found = find_sources([tmp_path / "odd.xyz", tmp_path / "missing.npy"], SUFFIXES)
-    assert relatives(found) == ["odd.xyz", "missing.npy"]
-
-
-def test_nothing_twice(tmp_path: Path) -> None:
-    touch(tmp_path, "a.npy")
-    assert relatives(find_sources([tmp_path / "a.npy", tmp_path], SUFFIXES)) == ["a.npy"]
-
-
-def test_several_folders_keep_their_names(tmp_path: Path) -> None:
-    touch(tmp_path, "one/a.npy", "two/a.npy")
-    found = find_sources([tmp_path / "one", tmp_path / "two"], SUFFIXES)
-    assert relatives(found) == ["one/a.npy", "two/a.npy"]
-
-
-def test_folder_without_a_known_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected files ending in \.binvox \.npy, found none"):
-        find_sources([tmp_path], SUFFIXES)
 
 
 def test_output_option_is_a_file_or_a_folder(tmp_path: Path) -> None:

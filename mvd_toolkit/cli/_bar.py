@@ -23,11 +23,12 @@ class Bar(Progress):
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[pace]}", markup=False),
             TextColumn("{task.fields[item]}", markup=False),
             console=self._console,
             transient=True,
         )
-        self._task = self._rich.add_task(what, total=total, item="")
+        self._task = self._rich.add_task(what, total=total, item="", pace="")
         self._name = ""
 
     def __enter__(self) -> Bar:
@@ -51,10 +52,10 @@ class Bar(Progress):
         """The item at hand is at ``step``."""
         self._rich.update(self._task, completed=self.done + fraction, item=f"{self._name}: {step}")
 
-    def finish(self) -> None:
-        """The item at hand is over."""
-        super().finish()
-        self._rich.update(self._task, completed=self.done, item="")
+    def finish(self, name: str = "", worked: bool = True) -> None:
+        """An item is over."""
+        super().finish(name, worked)
+        self._rich.update(self._task, completed=self.done, item=name, pace=self.pace())
 
     def print(self, text: str) -> None:
         """A line of talk above the bar."""

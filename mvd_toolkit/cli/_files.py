@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 import traceback
 from collections import Counter
@@ -9,10 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mvd_toolkit import batch, io, sidecar
-from mvd_toolkit.batch import Made, Outcome, Source
-from mvd_toolkit.cli._output import Output
-from mvd_toolkit.errors import UsageError
+from mvd_toolkit import batch, batch_log, io, sidecar, sources
+from mvd_toolkit.batch import Made, Outcome
+from mvd_toolkit.cli._output import Output, plain
+from mvd_toolkit.cli._workers import Workers
+from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.sources import Shard, Source
+from mvd_toolkit.sources import is_single as is_single
 from mvd_toolkit.upscale import Progress
 
 SURE = 0.9
@@ -59,7 +64,7 @@ def destination(
             suffix is that of a format that cannot be written.
     """
     made = batch.Destination.from_option(option, inputs, suffixes(writes=True))
-    single = is_single(inputs)
+    single = sources.is_single(inputs)
     suffix = made.folder.suffix if made.folder and not made.folder.exists() else ""
     form = io.format_of_suffix(made.folder) if made.folder and suffix else None
     if single and suffix and (form or not has_format):
@@ -76,30 +81,84 @@ def destination(
 
 
 def find(
-    out: Output, inputs: Sequence[Path], wanted: Sequence[str], made: batch.Destination
+    out: Output,
+    inputs: Sequence[Path],
+    wanted: Sequence[str],
+    made: batch.Destination,
+    files_from: str | None = None,
+    shard: str | None = None,
 ) -> list[Source]:
     """The files that the inputs stand for.
 
     What an earlier run of this command left where outputs go is no input: the command can be run
     again on a folder that holds its own results.
 
+    Args:
+        out: names the command.
+        inputs: files, folders, patterns, and ``-`` for a list; see `named`.
+        wanted: suffixes of the files that are looked for in folders.
+        made: where outputs go.
+        files_from: where the list is; None: on standard input.
+        shard: ``--shard``; see `Shard`.
+
     Raises:
-        InputError: a folder holds no file of a known suffix.
+        InputError: a folder holds no file of a known suffix, or a list none at all.
+        UsageError: the shard makes no sense.
     """
+    part = Shard.parse(shard) if shard else None
 
     def is_own_result(file: Path) -> bool:
         return made.may_hold(file) and (sidecar.read(file) or {}).get("command") == out.command
 
-    return batch.find_sources(inputs, wanted, is_own_result)
+    listed = _read_list(files_from or "-") if sources.STDIN in inputs else []
+    paths = [path for path in inputs if path != sources.STDIN]
+    found = sources.find_sources(paths, wanted, is_own_result, listed)
+    return [source for source in found if part is None or part.holds(source)]
 
 
-def is_single(inputs: Sequence[Path]) -> bool:
-    """Whether the user named one file: then its own error is the command's."""
-    return len(inputs) == 1 and not inputs[0].is_dir()
+def named(inputs: Sequence[Path] | None, files_from: str | None) -> list[Path]:
+    """The inputs that the user named; ``-`` among them stands for the list, wherever it is.
+
+    Raises:
+        UsageError: there is none, or there are two lists.
+    """
+    paths = list(inputs or [])
+    if files_from is not None:
+        if sources.STDIN in paths:
+            raise UsageError("- and --files-from: expected one list, found two")
+        paths.append(sources.STDIN)
+    if not paths:
+        raise UsageError("expected files or folders, - for a list of them, or --files-from")
+    return paths
 
 
-def run(out: Output, items: Sequence[Source], job: Job, single: bool) -> None:
+def _read_list(name: str) -> list[Path]:
+    if name == str(sources.STDIN):
+        return sources.read_list(sys.stdin.buffer, "standard input")
+    try:
+        with open(name, "rb") as file:
+            return sources.read_list(file, name)
+    except OSError as error:
+        raise InputError(f"--files-from {name}: {error.strerror}") from error
+
+
+def run(
+    out: Output,
+    items: Sequence[Source],
+    job: Job,
+    single: bool,
+    workers: Workers | None = None,
+    log: Path | None = None,
+) -> None:
     """Run ``job`` on every item, tell each result and the summary.
+
+    Args:
+        out: is told.
+        items: the files.
+        job: makes the output of one.
+        single: the user named one file; see `sources.is_single`.
+        workers: who works on them; None: this process.
+        log: where to write how each ended; None: nowhere. See `log_path`.
 
     Raises:
         MVDError: of the only item, when it failed.
@@ -107,12 +166,15 @@ def run(out: Output, items: Sequence[Source], job: Job, single: bool) -> None:
     """
     start = time.perf_counter()
     counts = Counter(made=0, skipped=0, kept=0, failed=0)
+    workers = workers or Workers()
 
     def tell(outcome: Outcome[Made]) -> None:
-        progress.finish()
         item = describe(outcome)
+        progress.finish(str(outcome.source.relative), worked=item["status"] in ("made", "failed"))
         counts[item["status"]] += 1
         out.item(item)
+        if lines:
+            lines.add(plain(item))
         _talk(out, outcome, single)
 
     def attempt(source: Source) -> Made:
@@ -120,20 +182,35 @@ def run(out: Output, items: Sequence[Source], job: Job, single: bool) -> None:
         return job(source, progress.step)
 
     try:
-        with out.progress(len(items), out.command) as progress:
+        with contextlib.ExitStack() as stack:
+            executor = stack.enter_context(workers.executor())
+            lines = stack.enter_context(batch_log.BatchLog(log)) if log else None
+            progress = stack.enter_context(out.progress(len(items), out.command))
+            function: Any = attempt if executor is None else job
             outcomes = batch.run(
                 items,
-                attempt,
+                function,
                 on_outcome=tell,
-                on_signal=lambda: out.say("stopping after this item; Ctrl-C again stops now"),
+                on_signal=lambda: out.say("stopping after the items at hand; Ctrl-C again: now"),
+                executor=executor,
             )
     finally:
         seconds = time.perf_counter() - start
         out.summary = {**counts, "total": len(items), "seconds": round(seconds, 3)}
-    if len(items) > 1:
-        out.say(", ".join(f"{n} {what}" for what, n in counts.items() if n) + f", {seconds:.1f} s")
+    if len(items) != 1:
+        said = [f"{n} {what}" for what, n in counts.items() if n] or ["nothing to do"]
+        out.say(", ".join(said) + f", {seconds:.1f} s")
     batch.raise_failures(outcomes, single)
     out.finish()
+
+
+def log_path(made: batch.Destination, single: bool, shard: str | None = None) -> Path | None:
+    """Where a batch that goes into a folder tells how each item ended; None of any other."""
+    if single or made.folder is None:
+        return None
+    part = Shard.parse(shard) if shard else None
+    name = f"batch.{part.index}-of-{part.count}.jsonl" if part else batch_log.NAME
+    return made.folder / name
 
 
 def describe(outcome: Outcome[Made]) -> dict[str, Any]:

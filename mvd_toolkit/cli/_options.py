@@ -62,6 +62,29 @@ OutputOption = Annotated[
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="Name of the output's format: see `mvd formats`.")
 ]
+FilesFromOption = Annotated[
+    str | None,
+    typer.Option(metavar="LIST", help="A list of inputs, one a line; -: standard input."),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="The I-th of N parts of the inputs, for N machines."),
+]
+WorkersOption = Annotated[
+    int, typer.Option(min=0, help="Processes that share the inputs; 0: one a core.")
+]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|N", help="Workers of Dask: a scheduler's, or N processes started here."
+    ),
+]
+SlurmOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,NAME=VALUE]...", help="N jobs of Slurm, with parameters of submitit's."
+    ),
+]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads to use; 0: one a core.")]
 DeviceOption = Annotated[str, typer.Option(help="Where the networks run: cpu, cuda, cuda:1 …")]
 ModelOption = Annotated[

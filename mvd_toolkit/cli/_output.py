@@ -134,7 +134,7 @@ class Output:
             "warnings": self._warnings,
             **members,
         }
-        print(json.dumps(_plain(document), allow_nan=False), file=self._stdout, flush=True)
+        print(json.dumps(plain(document), allow_nan=False), file=self._stdout, flush=True)
 
 
 class Progress:
@@ -143,6 +143,8 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.total = total
         self.done = 0
+        self._worked = 0
+        self._begun = time.monotonic()
 
     def start(self, name: str) -> None:
         """An item begins."""
@@ -150,9 +152,19 @@ class Progress:
     def step(self, step: str, fraction: float) -> None:
         """The item at hand is at ``step``, and ``fraction`` (0 to 1) of it is done."""
 
-    def finish(self) -> None:
-        """The item at hand is over."""
+    def finish(self, name: str = "", worked: bool = True) -> None:
+        """An item is over; ``worked``: it took work and tells how long the others will."""
         self.done += 1
+        self._worked += worked
+
+    def pace(self) -> str:
+        """Items a second and the time left, of those that took work; empty until one did."""
+        spent = time.monotonic() - self._begun
+        if not self._worked or spent <= 0:
+            return ""
+        rate = self._worked / spent
+        speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+        return f"{speed}, {_duration((self.total - self.done) / rate)} left"
 
 
 class Lines(Progress):
@@ -173,16 +185,29 @@ class Lines(Progress):
         """The item at hand is at ``step``."""
         self._speak(f"{self._name}: {step}")
 
-    def finish(self) -> None:
-        """The item at hand is over."""
-        super().finish()
-        self._speak(self._name)
+    def finish(self, name: str = "", worked: bool = True) -> None:
+        """An item is over."""
+        super().finish(name, worked)
+        self._speak(name or self._name)
 
     def _speak(self, text: str) -> None:
         now = time.monotonic()
         if now - self._spoken >= LINE_INTERVAL:
             self._spoken = now
-            self._output.say(f"{self._what} {self.done}/{self.total} · {text}")
+            pace = self.pace()
+            said = [f"{self._what} {self.done}/{self.total}", *([pace] if pace else []), text]
+            self._output.say(" · ".join(said))
+
+
+def _duration(seconds: float) -> str:
+    """
+    >>> _duration(7.4), _duration(90), _duration(7260)
+    ('7 s', '2 min', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _cell(value: Any) -> str:
@@ -197,12 +222,12 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _plain(value: Any) -> Any:
-    """``value`` in JSON's own types: paths as text, numbers that are not finite as null."""
+def plain(value: Any) -> Any:
+    """A value in JSON's own types: paths as text, numbers that are not finite as null."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(member) for name, member in value.items()}
+        return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(member) for member in value]
+        return [plain(member) for member in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Path):

@@ -8,16 +8,21 @@ from typing import Annotated, Literal
 import typer
 
 from mvd_toolkit.cli._options import (
+    DaskOption,
     DebugFlag,
     FacesOption,
+    FilesFromOption,
     FormatOption,
     JsonFlag,
     OnExistsOption,
     OutputOption,
     QuietFlag,
+    ShardOption,
     SizeOption,
+    SlurmOption,
     SmoothFlag,
     ThreadsOption,
+    WorkersOption,
     output,
 )
 
@@ -25,8 +30,11 @@ from mvd_toolkit.cli._options import (
 def convert(
     ctx: typer.Context,
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="SRC...", help="Grids, meshes, or folders of them.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="SRC...", help="Grids, meshes, folders, patterns; -: a list on stdin."
+        ),
+    ] = None,
     out_path: OutputOption = None,
     form: FormatOption = None,
     resolution: Annotated[
@@ -73,6 +81,11 @@ def convert(
     smooth: SmoothFlag = None,
     faces: FacesOption = None,
     size: SizeOption = None,
+    files_from: FilesFromOption = None,
+    shard: ShardOption = None,
+    workers: WorkersOption = 1,
+    dask: DaskOption = None,
+    slurm: SlurmOption = None,
     threads: ThreadsOption = 0,
     on_exists: OnExistsOption = "error",
     json: JsonFlag = False,
@@ -85,6 +98,7 @@ def convert(
     """
     from mvd_toolkit.augmented_copies import CopyRecipe
     from mvd_toolkit.cli import _files, _pairs
+    from mvd_toolkit.cli._workers import Workers
     from mvd_toolkit.convert_file import ConvertFile
     from mvd_toolkit.errors import UsageError
     from mvd_toolkit.meshing import Meshing
@@ -103,7 +117,13 @@ def convert(
                 "chooses"
             )
         recipe = CopyRecipe(copies, turn, seed=seed)
-        _pairs.convert(out, inputs, out_path, pairs, split, recipe, up, threads)
+        if (files_from, shard, workers, dask, slurm) != (None, None, 1, None, None):
+            raise UsageError(
+                "--pairs takes no --files-from, --shard, --workers, --dask or --slurm: --threads "
+                "is its number of processes"
+            )
+        named = _files.named(inputs, None)
+        _pairs.convert(out, named, out_path, pairs, split, recipe, up, threads)
         return
     if copies or turn != "none":
         raise UsageError("--copies and --turn are for --pairs")
@@ -112,8 +132,12 @@ def convert(
     if resolution is not None and voxel_size is not None:
         raise UsageError("--resolution and --voxel-size: expected one of them, found both")
     _files.writable(form)
-    destination = _files.destination(out, out_path, inputs, has_format=form is not None)
-    items = _files.find(out, inputs, _files.suffixes(reads=True), destination)
+    who = Workers(workers, dask, slurm)
+    named = _files.named(inputs, files_from)
+    single = _files.is_single(named)
+    destination = _files.destination(out, out_path, named, has_format=form is not None)
+    wanted = _files.suffixes(reads=True)
+    items = _files.find(out, named, wanted, destination, files_from, shard)
     meshing = Meshing(smooth, faces, size)
     job = ConvertFile(
         destination,
@@ -122,13 +146,13 @@ def convert(
         low_rule,
         fill,
         on_exists,
-        threads,
+        who.threads(threads),
         meshing,
         voxel_size,
         _bounds(bounds),
         up,
     )
-    _files.run(out, items, job, single=_files.is_single(inputs))
+    _files.run(out, items, job, single, who, _files.log_path(destination, single, shard))
 
 
 def _bounds(text: str | None) -> tuple[float, ...] | None:

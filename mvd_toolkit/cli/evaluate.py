@@ -216,11 +216,11 @@ def _items(
 
 
 def _matched(pred: Path, truth: Path, pattern: str, resolution: int) -> list[Item]:
-    from mvd_toolkit.batch import find_sources
     from mvd_toolkit.cases import MatchedFiles, category_of
     from mvd_toolkit.cli._files import suffixes
     from mvd_toolkit.errors import UsageError
     from mvd_toolkit.evaluate import match_by_name
+    from mvd_toolkit.sources import find_sources
 
     if pred.is_dir() != truth.is_dir():
         raise UsageError(

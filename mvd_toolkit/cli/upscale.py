@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from mvd_toolkit.cli._options import (
+    DaskOption,
     DebugFlag,
     DeviceOption,
     FacesOption,
+    FilesFromOption,
     Fill,
     FormatOption,
     JsonFlag,
@@ -19,9 +21,12 @@ from mvd_toolkit.cli._options import (
     OnExistsOption,
     OutputOption,
     QuietFlag,
+    ShardOption,
     SizeOption,
+    SlurmOption,
     SmoothFlag,
     ThreadsOption,
+    WorkersOption,
     output,
 )
 
@@ -29,8 +34,9 @@ from mvd_toolkit.cli._options import (
 def upscale(
     ctx: typer.Context,
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="IN...", help="Voxel files, or folders of them.")
-    ],
+        list[Path] | None,
+        typer.Argument(metavar="IN...", help="Voxel files, folders, patterns; -: a list on stdin."),
+    ] = None,
     out_path: OutputOption = None,
     model: ModelOption = None,
     to: Annotated[
@@ -45,6 +51,11 @@ def upscale(
     smooth: SmoothFlag = None,
     faces: FacesOption = None,
     size: SizeOption = None,
+    files_from: FilesFromOption = None,
+    shard: ShardOption = None,
+    workers: WorkersOption = 1,
+    dask: DaskOption = None,
+    slurm: SlurmOption = None,
     threads: ThreadsOption = 0,
     on_exists: OnExistsOption = "error",
     json: JsonFlag = False,
@@ -57,13 +68,27 @@ def upscale(
     the world, with a sidecar <output>.mvd.json. A result that is finished already is skipped.
     """
     from mvd_toolkit.cli import _files
+    from mvd_toolkit.cli._workers import Workers
     from mvd_toolkit.meshing import Meshing
     from mvd_toolkit.upscale_file import UpscaleFile, UpscalerOnDemand
 
     out = output(ctx)
     _files.writable(form)
-    destination = _files.destination(out, out_path, inputs)
-    items = _files.find(out, inputs, _files.suffixes("grid", reads=True), destination)
-    on_demand, meshing = UpscalerOnDemand(model, device), Meshing(smooth, faces, size)
-    job = UpscaleFile(on_demand, destination, to, form, low_rule, fill, on_exists, threads, meshing)
-    _files.run(out, items, job, single=_files.is_single(inputs))
+    who = Workers(workers, dask, slurm)
+    named = _files.named(inputs, files_from)
+    single = _files.is_single(named)
+    destination = _files.destination(out, out_path, named)
+    wanted = _files.suffixes("grid", reads=True)
+    items = _files.find(out, named, wanted, destination, files_from, shard)
+    job = UpscaleFile(
+        UpscalerOnDemand(model, device),
+        destination,
+        to,
+        form,
+        low_rule,
+        fill,
+        on_exists,
+        who.threads(threads),
+        Meshing(smooth, faces, size),
+    )
+    _files.run(out, items, job, single, who, _files.log_path(destination, single, shard))

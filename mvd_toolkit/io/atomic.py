@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -28,7 +30,7 @@ def atomic(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator
     """
     target = Path(os.path.realpath(path))
     check_target(path, overwrite=overwrite)
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
@@ -59,6 +61,18 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         raise UsageError(f"{path}: expected an ordinary file to write, found another kind")
     if not overwrite:
         raise OutputExistsError(f"{path}: already exists")
+
+
+def leftovers(path: str | os.PathLike[str]) -> list[Path]:
+    """The hidden files of killed writers of ``path``, or of one that is writing it now."""
+    target = Path(os.path.realpath(path))
+    return list(target.parent.glob(f"{glob.escape(_prefix(target))}????????.tmp"))
+
+
+def _prefix(target: Path) -> str:
+    """What the names of a file's hidden ones begin with, and no other file's."""
+    name_hash = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
+    return f".{target.name[:40]}.{name_hash}"
 
 
 def _publish(temporary: Path, target: Path, overwrite: bool) -> None:

@@ -272,6 +272,7 @@ def test_folder_is_mirrored_and_failures_are_listed(
     assert outputs == [
         "a_128.binvox",
         "a_128.binvox.mvd.json",
+        "batch.jsonl",
         "sub/c_128.binvox",
         "sub/c_128.binvox.mvd.json",
     ]
@@ -306,7 +307,7 @@ def test_bug_in_one_item_stops_no_other(
     assert "ZeroDivisionError: nobody thought of this" in first["error"]["message"]
     assert (second["error"]["exit_code"], third["status"]) == (3, "made")
     assert "in buggy" in result.err
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["sub"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"sub", "batch.jsonl"}
     calls.clear()
     assert upscale(tree / "a.binvox", "-o", tmp_path / "alone").code == 1
 
