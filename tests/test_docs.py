@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import mvd_toolkit
 from mvd_toolkit import hookspecs, io, plugins
 from mvd_toolkit.cli import app, run
 from mvd_toolkit.errors import MVDError
@@ -233,3 +235,17 @@ def test_readme_commands_name_files_that_exist() -> None:
         for word in shlex.split(block.text):
             if word.startswith("examples/"):
                 assert (ROOT / word).is_file(), word
+
+
+def test_the_reference_has_every_public_name(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc")
+    block = next(b.text for b in blocks(ROOT / "docs/python.md") if "pdoc --docformat" in b.text)
+    command = block.replace("\\\n", " ").splitlines()[1].split()
+    command[command.index("api")] = str(tmp_path)
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "mvd_toolkit.html").read_text(encoding="utf-8")
+    missing = {name for name in mvd_toolkit.__all__ if f'id="{name}"' not in page}
+    assert missing <= {"__version__"}
+    for module in (word for word in command if word.startswith("mvd_toolkit.")):
+        assert (tmp_path / f"{module.replace('.', '/')}.html").is_file(), module
