@@ -289,6 +289,7 @@ def _category_of(path: Path, inputs: Iterable[str | Path], name: str, pattern: s
 
 
 def _case(item: StoredPairItem | ShapeItem, low: VoxelGrid, truth: VoxelGrid) -> Case:
+    low = replace(low, extent=None)  # methods are judged on what the voxels say
     if item.low_rule == SOFT_RULE:
         shares = ops.coverage(truth, truth.shape[0] // low.shape[0]).coverage
         low = replace(low, coverage=shares)

@@ -37,6 +37,8 @@ class VoxelGrid:
         spacing: edge of a voxel along each axis, world units.
         coverage: (X, Y, Z) float32 in [0, 1], the occupied fraction of each voxel, where known
             (coarse grids only).
+        extent: lowest and highest corner of the shape itself, world units, where known more finely
+            than the voxels say: that of the mesh which a grid was made from.
 
     Raises:
         InputError: the arrays do not fit the shape, or the transform is not finite and positive.
@@ -47,6 +49,7 @@ class VoxelGrid:
     origin: Vector = (0.0, 0.0, 0.0)
     spacing: Vector = (1.0, 1.0, 1.0)
     coverage: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    extent: tuple[Vector, Vector] | None = None
 
     def __post_init__(self) -> None:
         x, y, z = (int(n) for n in self.shape)
@@ -65,6 +68,8 @@ class VoxelGrid:
             raise InputError(f"spacing: expected three positive numbers, found {self.spacing}")
         if self.coverage is not None and self.coverage.shape != (x, y, z):
             raise InputError(f"coverage: expected shape {(x, y, z)}, found {self.coverage.shape}")
+        if self.extent is not None:
+            object.__setattr__(self, "extent", _corners("extent", self.extent))
 
     @classmethod
     def from_dense(
@@ -123,6 +128,15 @@ class VoxelGrid:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _corners(name: str, values: Any) -> tuple[Vector, Vector]:
+    if np.shape(values) != (2, 3):
+        raise InputError(f"{name}: expected two corners of three numbers, found {values!r}")
+    low, high = (_vector(name, corner) for corner in values)
+    if any(a > b for a, b in zip(low, high, strict=True)):
+        raise InputError(f"{name}: expected a lowest and a highest corner, found {low} and {high}")
+    return low, high
 
 
 def _vector(name: str, values: Any) -> Vector:

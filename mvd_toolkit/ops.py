@@ -35,7 +35,7 @@ from mvd_toolkit._arrays import (
 )
 from mvd_toolkit.conventions import FACE_COUNT, LOW_RULES
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.grid import VoxelGrid, words_per_line
+from mvd_toolkit.grid import Vector, VoxelGrid, words_per_line
 
 if TYPE_CHECKING:
     import torch
@@ -355,7 +355,8 @@ def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
     Of parts with equally many voxels the one whose first voxel comes first in C order stays.
     """
     grids = Grids.of(grid, threads=threads)
-    return grids.give_back(_core.keep_largest(grids.packed, grids.depth, threads), threads=threads)
+    kept = grids.give_back(_core.keep_largest(grids.packed, grids.depth, threads), threads=threads)
+    return replace(kept, extent=None) if isinstance(kept, VoxelGrid) else kept
 
 
 def fill_holes(grid: GridT, *, threads: int = 0) -> GridT:
@@ -390,8 +391,17 @@ def mirror(grid: GridT, axis: int, *, threads: int = 0) -> GridT:
     )
     if isinstance(mirrored, VoxelGrid) and isinstance(grid, VoxelGrid):
         coverage = None if grid.coverage is None else np.flip(grid.coverage, axis).copy()
-        return replace(mirrored, coverage=coverage)
+        return replace(mirrored, coverage=coverage, extent=_mirrored_extent(grid, axis))
     return mirrored
+
+
+def _mirrored_extent(grid: VoxelGrid, axis: int) -> tuple[Vector, Vector] | None:
+    if grid.extent is None:
+        return None
+    low, high = map(list, grid.extent)
+    ends = 2 * grid.origin[axis] + grid.shape[axis] * grid.spacing[axis]
+    low[axis], high[axis] = ends - high[axis], ends - low[axis]
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
 # Scores -------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ the output's hash. An output whose sidecar holds the same recipe, the same input
 own hash is finished and is skipped; a claim of the same recipe and input is what a killed run left
 behind, and is made again; anything else is a stranger's file and stays as it is.
 
-What the output's format cannot say is in its sidecar: `load_grid` takes the place of a grid from
-there.
+What the output's format cannot say is in its sidecar: `load_grid` takes the place of a grid and
+its extent from there.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def read(output: Path) -> dict[str, Any] | None:
 
 
 def load_grid(path: Path) -> VoxelGrid:
-    """Read a grid; where its format keeps no place, that of the sidecar, if it is of this file.
+    """Read a grid; what its format does not keep of place and extent comes from its sidecar.
+
+    A sidecar that is not of this very file counts for nothing.
 
     Raises:
         InputError: as for `mvd_toolkit.io.load`.
@@ -90,26 +92,31 @@ def load_grid(path: Path) -> VoxelGrid:
     from mvd_toolkit import io
 
     grid = io.load(path)
-    if io.sniff(path).place:
-        return grid
     document = read(path)
     if document is None or document.get("output_sha256") != file_hash(path):
         return grid
     if document.get("shape") != list(grid.shape):
         return grid
-    with suppress(InputError, KeyError, TypeError, ValueError):
-        return replace(grid, origin=document["origin"], spacing=document["spacing"])
+    if not io.sniff(path).place:
+        with suppress(InputError, KeyError, TypeError, ValueError):
+            grid = replace(grid, origin=document["origin"], spacing=document["spacing"])
+    if grid.extent is None:
+        with suppress(InputError, KeyError, TypeError, ValueError):
+            grid = replace(grid, extent=document["extent"])
     return grid
 
 
 def grid_facts(grid: VoxelGrid) -> dict[str, Any]:
-    """What a sidecar says of the grid in its output; `load_grid` takes the place from there."""
-    return {
+    """What a sidecar says of the grid in its output; `load_grid` takes what it needs from there."""
+    facts: dict[str, Any] = {
         "shape": list(grid.shape),
         "occupied": grid.count(),
         "origin": list(grid.origin),
         "spacing": list(grid.spacing),
     }
+    if grid.extent is not None:
+        facts["extent"] = [list(corner) for corner in grid.extent]
+    return facts
 
 
 def status(output: Path, recipe: Recipe, input_hash: str, on_exists: OnExists) -> Status:

@@ -24,6 +24,7 @@ from mvd_toolkit import ops
 from mvd_toolkit.conventions import FACE_COUNT, SOFT_RULE
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
+from mvd_toolkit.extent import reach_extent
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.low_rule import RuleGuess, guess_low_rule
 from mvd_toolkit.voxelize import Fill
@@ -211,9 +212,10 @@ class Upscaler:
                 )
         with clock("carve", 0.85):
             base = low if rule == "any" else ops.dilate(low, threads=threads)
-            return ops.carve(
+            fine = ops.carve(
                 base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
             )
+            return reach_extent(fine, self.scale)
 
     def _upscale_soft(
         self, grid: VoxelGrid, low: VoxelGrid, threads: int, clock: _Clock

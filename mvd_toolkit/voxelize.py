@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -177,6 +177,9 @@ def voxelize(
         _used_points(points, triangles)  # says why
     x, y, z = (frame.anchor - frame.spacing * frame.at).tolist()
     surface = VoxelGrid(packed, frame.shape, (x, y, z), (frame.spacing,) * 3)
+    if bounds is None:
+        low, high = _extent(points, triangles)
+        surface = replace(surface, extent=(_vector(low), _vector(high)))
     grid, filling = fill_surface(surface, in_voxels, triangles, fill, threads)
     return Voxelized(grid, SurfaceReport(len(triangles), bad, degenerate), filling)
 
@@ -375,6 +378,11 @@ def _extent(
     if not finite:
         raise InputError(f"mesh: its extent is not finite: it spans {low} to {high}")
     return low, high
+
+
+def _vector(point: npt.NDArray[np.float64]) -> Vector:
+    x, y, z = point.tolist()
+    return x, y, z
 
 
 def _used_points(

@@ -1,8 +1,9 @@
 """NumPy archives: our own, which keep everything, and those of others that hold one 3-D array.
 
 Ours has ``packed`` (X, Y, ceil(Z / 64)) uint64, ``shape`` (3,), ``origin`` (3,), ``spacing`` (3,)
-and, where the grid has it, ``coverage`` (X, Y, Z) float32; the same grid gives the same bytes. Of a
-foreign archive the single 3-D array is read as `npy` says.
+and, where the grid has them, ``coverage`` (X, Y, Z) float32 and ``extent`` (6,) float64, its lowest
+and its highest corner; the same grid gives the same bytes. Of a foreign archive the single 3-D
+array is read as `npy` says.
 
 An archive is a zip: a few bytes may claim to unpack to terabytes. What a member says of its size,
 in the zip and in the array header, must agree, fit the limits, and be possible at all.
@@ -30,6 +31,7 @@ from mvd_toolkit.io.occupancy import check_deflated, read_occupancy
 MAX_MEMBERS = 1024
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_COUNTED = {3: "three", 6: "six"}
 
 
 def matches(head: bytes, size: int) -> bool:
@@ -62,7 +64,7 @@ def read(path: Path, limits: Limits) -> VoxelGrid:
 
 
 def write(grid: VoxelGrid, file: BinaryIO) -> None:
-    """Write an archive of ours: occupancy, origin, spacing, coverage."""
+    """Write an archive of ours: occupancy, origin, spacing, coverage, extent."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "packed": grid.packed,
         "shape": np.array(grid.shape, np.int64),
@@ -71,6 +73,8 @@ def write(grid: VoxelGrid, file: BinaryIO) -> None:
     }
     if grid.coverage is not None:
         arrays["coverage"] = np.asarray(grid.coverage, np.float32)
+    if grid.extent is not None:
+        arrays["extent"] = np.array(grid.extent, np.float64).reshape(6)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in arrays.items():
             # np.savez would write the time of day.
@@ -141,21 +145,28 @@ def _read_own(
         if not ((coverage >= 0) & (coverage <= 1)).all():
             raise InputError(f"{path}: coverage: expected fractions from 0 to 1, found others")
     origin, spacing = (
-        tuple(float(v) for v in _read_small(path, archive, name, "f")) if name in headers else value
+        _read_small(path, archive, name, "f").tolist() if name in headers else value
         for name, value in (("origin", (0.0,) * 3), ("spacing", (1.0,) * 3))
     )
+    extent = None
+    if "extent" in headers:
+        corners = _read_small(path, archive, "extent", "f", count=6).tolist()
+        extent = corners[:3], corners[3:]
     try:
-        return VoxelGrid(packed, (x, y, z), origin, spacing, coverage)  # type: ignore[arg-type]
+        return VoxelGrid(packed, (x, y, z), origin, spacing, coverage, extent)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _read_small(path: Path, archive: zipfile.ZipFile, name: str, kinds: str) -> npt.NDArray[Any]:
-    """Three numbers."""
+def _read_small(
+    path: Path, archive: zipfile.ZipFile, name: str, kinds: str, count: int = 3
+) -> npt.NDArray[Any]:
+    """A few numbers."""
     with _member(path, archive, name) as (where, file, header):
-        if header.shape != (3,) or header.dtype.kind not in kinds:
+        if header.shape != (count,) or header.dtype.kind not in kinds:
             raise InputError(
-                f"{where}: expected three numbers, found {header.dtype} of shape {header.shape}"
+                f"{where}: expected {_COUNTED[count]} numbers, "
+                f"found {header.dtype} of shape {header.shape}"
             )
         return _array(where, file, header)
 
@@ -189,7 +200,7 @@ FORMAT = Format(
     name="npz",
     suffixes=(".npz",),
     kind="grid",
-    keeps="occupancy, origin, spacing, coverage",
+    keeps="occupancy, origin, spacing, coverage, extent",
     coverage=True,
     matches=matches,
     read=read,

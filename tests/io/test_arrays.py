@@ -239,6 +239,8 @@ def own(**changes: np.ndarray) -> bytes:
         (own(origin=np.array([1.0, np.nan, 1])), "origin: expected three finite numbers"),
         (own(coverage=np.ones((2, 2, 2), np.float32)), "coverage: expected float32 of shape"),
         (own(coverage=np.full((2, 2, 3), 2, np.float32)), "coverage: expected fractions"),
+        (own(extent=np.zeros(3)), "extent: expected six numbers"),
+        (own(extent=np.array([1.0, 0, 0, 0, 1, 1])), "extent: expected a lowest and a highest"),
     ],
 )
 def test_malformed_npz(write_bytes: WriteBytes, content: bytes, message: str) -> None:
