@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         soft_rank,
         upsample_nearest,
     )
+    from mvd_toolkit.packed import PackedGrids
     from mvd_toolkit.pictures import render
     from mvd_toolkit.solid_mesh import solidify
     from mvd_toolkit.specs import BackboneSpec, PredictorSpec
@@ -60,6 +61,7 @@ _HOME = {
     "InputError": "errors",
     "MVDError": "errors",
     "OutputExistsError": "errors",
+    "PackedGrids": "packed",
     "PredictorSpec": "specs",
     "ThresholdError": "errors",
     "UnavailableError": "errors",
@@ -97,6 +99,7 @@ __all__ = [
     "InputError",
     "MVDError",
     "OutputExistsError",
+    "PackedGrids",
     "PredictorSpec",
     "ThresholdError",
     "UnavailableError",

@@ -3,12 +3,19 @@
 ``packed`` is (B, X, Y, ceil(Z / 64)) uint64, ``z`` the depth Z; ``threads=0`` means all cores.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 class CoreError(ValueError): ...
+class DeviceError(RuntimeError): ...
 
 def cuda_build() -> str: ...
+
+# The operations on memory by address, see device_core.py; `cuda` is in builds with CUDA only.
+emulated: Any
+cuda: Any
 
 # Packed grids
 def pack(dense: npt.NDArray[np.bool_], threads: int = 0) -> npt.NDArray[np.uint64]: ...

@@ -19,11 +19,9 @@ def usable_device(device: str | torch.device) -> torch.device:
     import torch
 
     try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        return torch.empty(1, device=torch.device(device)).device  # with its index
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnavailableError(
             f"device {str(device)!r} cannot be used: {reason}; `mvd doctor` says what is here"
         ) from error
-    return chosen

@@ -142,11 +142,13 @@ class Model:
         return target
 
     def to(self, device: str | torch.device) -> Model:
-        """Move the predictors to a device, in place."""
+        """Move the predictors to a device, in place; on a GPU with channels last."""
+        on_gpu = torch.device(device).type == "cuda"
+        layout = torch.channels_last if on_gpu else torch.contiguous_format
         for role in ROLES:
             predictor = self._predictor(role)
             if isinstance(predictor, torch.nn.Module):
-                predictor.to(device)
+                predictor.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         return self
 
     @property

@@ -1,12 +1,14 @@
 """Operations on grids and their depth maps.
 
-Each takes a `VoxelGrid`, a boolean NumPy array or a boolean CPU tensor, (X, Y, Z) or with a
-leading batch axis, and returns the kind it was given; a batch is the single grid mapped.
+Each takes a `VoxelGrid`, a boolean NumPy array, a boolean tensor, (X, Y, Z) or with a leading batch
+axis, or `PackedGrids`, and returns the kind it was given; a batch is the single grid mapped.
 ``threads`` is how many threads to use, 0 for one a core: the result is the same for any number.
-`reference` holds each of them in plain NumPy.
+What lies on a CUDA device stays there: kernels are queued on torch's current stream, nothing waits
+for them, and ``threads`` means nothing. `reference` holds each operation in plain NumPy.
 
-All raise `InputError` on arrays of the wrong shape or dtype, `UsageError` on an option that makes
-no sense and `UnavailableError` on tensors that are not on the CPU.
+All raise `InputError` on arrays of the wrong shape or dtype, or on different devices, `UsageError`
+on an option that makes no sense and `UnavailableError` on tensors on a device for which this build
+or the operation has no kernels.
 """
 
 from __future__ import annotations
@@ -23,19 +25,25 @@ from mvd_toolkit._arrays import (
     BoolArray,
     Grids,
     GridT,
+    Kind,
     OdmArray,
     Odms,
     Shape,
     WordArray,
+    as_array,
     as_kind,
-    as_numpy,
     check_at_least,
+    contiguous,
+    core_of,
     dense_grids,
+    dtype_name,
     grid_shape,
+    same_core,
 )
 from mvd_toolkit.conventions import FACE_COUNT, LOW_RULES
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import Vector, VoxelGrid, words_per_line
+from mvd_toolkit.packed import PackedGrids
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +65,7 @@ MAX_FACTOR = 1 << 20
 @overload
 def extract_odms(grid: VoxelGrid | BoolArray, *, threads: int = 0) -> OdmArray: ...
 @overload
-def extract_odms(grid: torch.Tensor, *, threads: int = 0) -> torch.Tensor: ...
+def extract_odms(grid: torch.Tensor | PackedGrids, *, threads: int = 0) -> torch.Tensor: ...
 def extract_odms(grid: Any, *, threads: int = 0) -> Any:
     """Look at a grid from its six sides: (..., 6, N, N) uint16, N the longest edge.
 
@@ -68,13 +76,16 @@ def extract_odms(grid: Any, *, threads: int = 0) -> Any:
     >>> extract_odms(np.eye(2, dtype=bool)[None].repeat(2, 0))[:, 0].tolist()
     [[1, 0], [0, 1], [1, 0], [0, 1], [0, 2], [0, 2]]
     """
-    if isinstance(grid, VoxelGrid):
+    is_packed = isinstance(grid, (VoxelGrid, PackedGrids))
+    if is_packed:
         grids = Grids.of(grid)
         _check_odm_edge(grids.shape)
-        return _core.extract_odms(grids.packed, grids.depth, threads)[0]
+        odms = grids.core.extract_odms(grids.packed, grids.depth, threads)
+        kind: Kind = "torch" if grids.kind == "packed" and grids.core is _core else grids.kind
+        return as_kind(odms if grids.batched else odms[0], kind)
     dense, kind, batched = dense_grids(grid, "grid")
     _check_odm_edge(grid_shape(dense))
-    odms = _core.extract_odms_dense(dense, threads)
+    odms = core_of(dense, "grid").extract_odms_dense(dense, threads)
     return as_kind(odms if batched else odms[0], kind)
 
 
@@ -113,8 +124,8 @@ def project_odms(odms: Any, votes: int = 1, *, like: Any = None, threads: int = 
     views = Odms.of(odms)
     n = views.edge
     if like is None:
-        packed = _core.project_odms(views.maps, n, n, n, votes, threads)
-        dense = _core.unpack(packed, n, threads)
+        packed = views.core.project_odms(views.maps, n, n, n, votes, threads)
+        dense = views.core.unpack(packed, n, threads)
         return as_kind(dense if views.batched else dense[0], views.kind)
     grids = Grids.of(like, name="like", threads=threads)
     if max(grids.shape) != n or len(grids.packed) != len(views.maps):
@@ -122,8 +133,9 @@ def project_odms(odms: Any, votes: int = 1, *, like: Any = None, threads: int = 
             f"odms: expected {len(grids.packed)} set(s) of {max(grids.shape)} pixels an edge for a "
             f"grid of shape {grids.shape}, found {len(views.maps)} of {n}"
         )
+    core = same_core(views, grids, "odms and like")
     return grids.give_back(
-        _core.project_odms(views.maps, *grids.shape, votes, threads), threads=threads
+        core.project_odms(views.maps, *grids.shape, votes, threads), threads=threads
     )
 
 
@@ -134,8 +146,9 @@ def hull(grid: GridT, *, threads: int = 0) -> GridT:
     """
     grids = Grids.of(grid, threads=threads)
     _check_odm_edge(grids.shape)
-    odms = _core.extract_odms(grids.packed, grids.depth, threads)
-    return grids.give_back(_core.project_odms(odms, *grids.shape, 1, threads), threads=threads)
+    odms = grids.core.extract_odms(grids.packed, grids.depth, threads)
+    hulls = grids.core.project_odms(odms, *grids.shape, 1, threads)
+    return grids.give_back(hulls, threads=threads)
 
 
 @overload
@@ -170,7 +183,7 @@ def smooth_odms(odms: Any, threshold: float, *, window: int = 7, threads: int = 
     if check_at_least(window, 1, "window") > MAX_WINDOW or window % 2 == 0:
         raise UsageError(f"window: expected an odd number from 1 to {MAX_WINDOW}, found {window}")
     views = Odms.of(odms)
-    return views.give_back(_core.smooth_odms(views.maps, float(threshold), window, threads))
+    return views.give_back(views.core.smooth_odms(views.maps, float(threshold), window, threads))
 
 
 def carve(
@@ -219,7 +232,8 @@ def carve(
             f"grid of shape {grids.shape} and scale {scale}, found {len(views.maps)} of "
             f"{views.edge}"
         )
-    fine = _core.carve(grids.packed, grids.depth, views.maps, scale, votes, threads)
+    core = same_core(grids, views, "low and odms")
+    fine = core.carve(grids.packed, grids.depth, views.maps, scale, votes, threads)
     return grids.give_back(fine, (x, y, z), finer=scale, threads=threads)
 
 
@@ -269,15 +283,22 @@ def soft_rank(
         raise InputError(
             f"odms: expected uint16 of shape (L, 6, {n}, {n}), found {maps.dtype} of {maps.shape}"
         )
-    trilinear = np.rint(trilinear_weight * _log_odds(TRILINEAR_STEPS + 1)).astype(np.int32)
-    levels = np.rint(_log_odds(len(maps) + 1)).astype(np.int32)
+    scores = soft_scores(len(maps), trilinear_weight)
     try:
         fine: WordArray = _core.soft_rank(
-            whole[None], np.ascontiguousarray(maps)[None], trilinear, levels, scale, threads
+            whole[None], np.ascontiguousarray(maps)[None], *scores, scale, threads
         )[0]
     except _core.CoreError as error:
         raise UsageError(f"soft_rank: {error}") from error
     return fine
+
+
+def soft_scores(
+    levels: int, trilinear_weight: float = 2.0
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """What `soft_rank` adds up: scores of the steps of coverage and of how many levels keep."""
+    trilinear = trilinear_weight * _log_odds(TRILINEAR_STEPS + 1)
+    return np.rint(trilinear).astype(np.int32), np.rint(_log_odds(levels + 1)).astype(np.int32)
 
 
 def _log_odds(count: int) -> npt.NDArray[np.float64]:
@@ -304,7 +325,7 @@ def pool(grid: GridT, factor: int, rule: str = "any", *, threads: int = 0) -> Gr
         raise UsageError(f"rule: expected one of {', '.join(LOW_RULES)}, found {rule!r}")
     grids = Grids.of(grid, threads=threads)
     x, y, z = (-(-edge // factor) for edge in grids.shape)
-    pooled = _core.pool(grids.packed, grids.depth, factor, rule, threads)
+    pooled = grids.core.pool(grids.packed, grids.depth, factor, rule, threads)
     return grids.give_back(pooled, (x, y, z), coarser=factor, threads=threads)
 
 
@@ -334,7 +355,7 @@ def upsample_nearest(grid: GridT, factor: int, *, threads: int = 0) -> GridT:
     factor = _check_factor(factor)
     grids = Grids.of(grid, threads=threads)
     x, y, z = (edge * factor for edge in grids.shape)
-    fine = _core.upsample_nearest(grids.packed, grids.depth, factor, threads)
+    fine = grids.core.upsample_nearest(grids.packed, grids.depth, factor, threads)
     return grids.give_back(fine, (x, y, z), finer=factor, threads=threads)
 
 
@@ -346,7 +367,8 @@ def dilate(grid: GridT, steps: int = 1, *, threads: int = 0) -> GridT:
     steps = check_at_least(steps, 0, "steps")
     grids = Grids.of(grid, threads=threads)
     reach = min(steps, max(grids.shape))  # further than that is outside
-    return grids.give_back(_core.dilate(grids.packed, grids.depth, reach, threads), threads=threads)
+    grown = grids.core.dilate(grids.packed, grids.depth, reach, threads)
+    return grids.give_back(grown, threads=threads)
 
 
 def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
@@ -355,7 +377,8 @@ def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
     Of parts with equally many voxels the one whose first voxel comes first in C order stays.
     """
     grids = Grids.of(grid, threads=threads)
-    kept = grids.give_back(_core.keep_largest(grids.packed, grids.depth, threads), threads=threads)
+    largest = grids.core.keep_largest(grids.packed, grids.depth, threads)
+    kept = grids.give_back(largest, threads=threads)
     return replace(kept, extent=None) if isinstance(kept, VoxelGrid) else kept
 
 
@@ -368,7 +391,9 @@ def fill_holes(grid: GridT, *, threads: int = 0) -> GridT:
     True
     """
     grids = Grids.of(grid, threads=threads)
-    return grids.give_back(_core.fill_holes(grids.packed, grids.depth, threads), threads=threads)
+    return grids.give_back(
+        grids.core.fill_holes(grids.packed, grids.depth, threads), threads=threads
+    )
 
 
 def count_parts(grid: VoxelGrid, *, threads: int = 0) -> int:
@@ -378,7 +403,7 @@ def count_parts(grid: VoxelGrid, *, threads: int = 0) -> int:
     2
     """
     grids = Grids.of(grid, threads=threads)
-    return int(_core.count_parts(grids.packed, grids.depth, threads)[0])
+    return int(grids.core.count_parts(grids.packed, grids.depth, threads)[0])
 
 
 def mirror(grid: GridT, axis: int, *, threads: int = 0) -> GridT:
@@ -387,7 +412,7 @@ def mirror(grid: GridT, axis: int, *, threads: int = 0) -> GridT:
         raise UsageError(f"axis: expected 0 (x), 1 (y) or 2 (z), found {axis}")
     grids = Grids.of(grid, threads=threads)
     mirrored = grids.give_back(
-        _core.mirror(grids.packed, grids.depth, axis, threads), threads=threads
+        grids.core.mirror(grids.packed, grids.depth, axis, threads), threads=threads
     )
     if isinstance(mirrored, VoxelGrid) and isinstance(grid, VoxelGrid):
         coverage = None if grid.coverage is None else np.flip(grid.coverage, axis).copy()
@@ -421,8 +446,11 @@ def iou(a: Any, b: Any, *, threads: int = 0) -> Any:
     expected, found = _outer_shape(one), _outer_shape(other)
     if expected != found:
         raise InputError(f"b: expected the shape of a, {expected}, found {found}")
-    scores = _core.iou(one.packed, other.packed, one.depth, threads)
-    return as_kind(scores, one.kind) if one.batched else float(scores[0])
+    core = same_core(one, other, "a and b")
+    scores = core.iou(one.packed, other.packed, one.depth, threads)
+    if not one.batched:
+        return float(scores[0])
+    return as_kind(scores, "torch" if one.kind == "packed" and core is _core else one.kind)
 
 
 # Packed words -------------------------------------------------------------------------------------
@@ -441,7 +469,7 @@ def pack(grid: Any, *, threads: int = 0) -> Any:
     array([[[7]]], dtype=uint64)
     """
     dense, kind, batched = dense_grids(grid, "grid")
-    packed = _core.pack(dense, threads)
+    packed = core_of(dense, "grid").pack(dense, threads)
     words = packed.view(np.int64) if kind == "torch" else packed
     return as_kind(words if batched else words[0], kind)
 
@@ -457,9 +485,9 @@ def unpack(packed: Any, depth: int, *, threads: int = 0) -> Any:
     array([[[ True, False,  True]]])
     """
     depth = check_at_least(depth, 1, "depth")
-    array, kind = as_numpy(packed, "packed")
-    if array.dtype not in (np.uint64, np.int64):
-        raise InputError(f"packed: expected uint64 or int64 words, found {array.dtype}")
+    array, kind = as_array(packed, "packed")
+    if dtype_name(array) not in ("uint64", "int64"):
+        raise InputError(f"packed: expected uint64 or int64 words, found {dtype_name(array)}")
     words = words_per_line(depth)
     if array.ndim not in (3, 4) or array.shape[-1] != words:
         raise InputError(
@@ -467,8 +495,10 @@ def unpack(packed: Any, depth: int, *, threads: int = 0) -> Any:
             f"found {tuple(array.shape)}"
         )
     batched = array.ndim == 4
-    words_in = np.ascontiguousarray(array if batched else array[None]).view(np.uint64)
-    dense = _core.unpack(words_in, depth, threads)
+    words_in = contiguous(array if batched else array[None])
+    if kind != "device":
+        words_in = words_in.view(np.uint64)
+    dense = core_of(array, "packed").unpack(words_in, depth, threads)
     return as_kind(dense if batched else dense[0], kind)
 
 

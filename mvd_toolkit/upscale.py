@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mvd_toolkit import ops
+from mvd_toolkit import _core, ops
 from mvd_toolkit.conventions import FACE_COUNT, SOFT_RULE
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from mvd_toolkit.model import Model
     from mvd_toolkit.model_config import ModelConfig
+    from mvd_toolkit.packed import PackedGrids
 
 DEFAULT_SIZE_LIMIT = 1024
 """Longest edge of a result when no size is asked for."""
@@ -56,7 +57,8 @@ class Upscaled:
         grid: the fine grid.
         low_rule: the rule that was used, and whether it was given or guessed; None for an empty
             grid, which needs none.
-        seconds: wall time of ``networks`` and of each other step.
+        seconds: wall time of ``networks`` and of each other step; what runs on a GPU is one step,
+            ``device``.
         notes: what the caller should know, a sentence each.
     """
 
@@ -77,11 +79,11 @@ class Upscaler:
     def __init__(self, model: Model, device: str | torch.device = "cpu") -> None:
         import torch
 
-        self.device = usable_device(device)
-        self.model = model.to(self.device)
+        self.model = model
         for predictor in (model.silhouette, model.depth):
             if isinstance(predictor, torch.nn.Module):
                 predictor.eval()
+        self.to(device)
 
     @classmethod
     def load(cls, model: str | Path | None = None, device: str | torch.device = "cpu") -> Upscaler:
@@ -93,6 +95,16 @@ class Upscaler:
         from mvd_toolkit.model import Model
 
         return cls(Model.load(model), device)
+
+    def to(self, device: str | torch.device) -> Upscaler:
+        """Move the networks to a device, in place; on a GPU all other steps go there as well.
+
+        Raises:
+            UnavailableError: there is no such device.
+        """
+        self.device = usable_device(device)
+        self.model.to(self.device)
+        return self
 
     @property
     def scale(self) -> int:
@@ -138,8 +150,51 @@ class Upscaler:
         fill: Fill = "hull",
         threads: int = 0,
     ) -> list[VoxelGrid]:
-        """Each grid upscaled, in order: what calling one by one gives."""
-        return [self(grid, to, low_rule, fill, threads) for grid in grids]
+        """Each grid upscaled, in order: what calling one by one gives.
+
+        On a GPU grids of one shape go through the networks together. A batch that does not fit its
+        memory is halved, with a `RuntimeWarning`.
+        """
+        if not self._has_kernels:
+            return [self(grid, to, low_rule, fill, threads) for grid in grids]
+        from mvd_toolkit.device_upscale import upscale_grids
+
+        for grid in grids:
+            check_request(grid.shape, self.model.config, to, low_rule, fill)
+        soft = [self._is_soft(grid, low_rule) for grid in grids]
+        bits = [grid for grid, is_soft in zip(grids, soft, strict=True) if not is_soft]
+        fine = iter(upscale_grids(self.model, bits, self.device, to, low_rule, fill))
+        return [
+            self(grid, to, low_rule, fill, threads) if is_soft else next(fine)
+            for grid, is_soft in zip(grids, soft, strict=True)
+        ]
+
+    def packed(self, low: PackedGrids, low_rule: str = "any", fill: Fill = "hull") -> PackedGrids:
+        """A batch of grids upscaled where it lies, by the model's own scale.
+
+        Args:
+            low: (X, Y, Z) coarse grids on the upscaler's device.
+            low_rule: any, half or centre, how all of them were made, or auto for a guess at each.
+            fill: as for calling.
+
+        Returns:
+            Grids of (s X, s Y, s Z) on the same device.
+
+        Raises:
+            UsageError: ``low_rule`` or ``fill`` make no sense.
+            InputError: the grids are larger than 256, or on another device.
+            UnavailableError: the model is at fault, or this build has no kernels for the device.
+        """
+        from mvd_toolkit.device_upscale import upscale_packed
+
+        if low_rule == SOFT_RULE:
+            raise UsageError("low rule soft: packed grids have no fractions")
+        check_request(low.shape, self.model.config, None, low_rule, fill)
+        if low.words.device != self.device:
+            raise InputError(
+                f"low: expected grids on {self.device}, found them on {low.words.device}"
+            )
+        return upscale_packed(self.model, low, low_rule, fill)
 
     def detailed(
         self,
@@ -154,7 +209,7 @@ class Upscaler:
         edge = max(grid.shape)
         target = check_request(grid.shape, self.model.config, to, low_rule, fill)
         clock = _Clock(progress)
-        soft = low_rule == SOFT_RULE or (low_rule == "auto" and grid.coverage is not None)
+        soft = self._is_soft(grid, low_rule)
         with clock("fill", 0.0):
             if soft:
                 grid = _covered(grid)
@@ -195,6 +250,14 @@ class Upscaler:
             depth = _face_maps(self.model.depth(low, low_rule), fine_edge)
         return compose_odms(silhouette, depth, self.model.config.fusion.silhouette_threshold)
 
+    @property
+    def _has_kernels(self) -> bool:
+        """Whether all steps can run where the networks do."""
+        return self.device.type == "cuda" and hasattr(_core, "cuda")
+
+    def _is_soft(self, grid: VoxelGrid, low_rule: str) -> bool:
+        return low_rule == SOFT_RULE or (low_rule == "auto" and grid.coverage is not None)
+
     def _rule(self, low: VoxelGrid, asked: str) -> RuleGuess:
         if asked == "auto":
             known = tuple(rule for rule in self.model.config.rules if rule != SOFT_RULE)
@@ -203,6 +266,12 @@ class Upscaler:
 
     def _upscale(self, low: VoxelGrid, rule: str, threads: int, clock: _Clock) -> VoxelGrid:
         fusion = self.model.config.fusion
+        if self._has_kernels:
+            from mvd_toolkit.device_upscale import upscale_grids
+
+            with clock("device", 0.02):
+                own = self.scale * max(low.shape)
+                return upscale_grids(self.model, [low], self.device, own, rule, "none")[0]
         with clock("networks", 0.02):
             odms = self.predict_odms(low, rule, threads)
         with clock("smooth", 0.8):
@@ -223,11 +292,17 @@ class Upscaler:
         """Fill by coverage. ``low`` is what the networks see: ``grid`` or its hull."""
         coverage = grid.coverage
         assert coverage is not None
+        x, y, z = (self.scale * n for n in low.shape)
+        if self._has_kernels:
+            from mvd_toolkit.device_upscale import fill_grid
+
+            with clock("device", 0.02):
+                packed = fill_grid(self.model, low, coverage, self.device, SOFT_LEVELS)
+                return low.with_occupancy(packed, (x, y, z), self.scale)
         with clock("networks", 0.02):
             levels = self._levels(low, coverage, threads)
         with clock("carve", 0.85):
             packed = ops.soft_rank(coverage, self.scale, levels, threads=threads)
-            x, y, z = (self.scale * n for n in low.shape)
             return low.with_occupancy(packed, (x, y, z), self.scale)
 
     def _levels(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Small examples, few of them, the same each run; MVD_HYPOTHESIS=thorough looks further.
@@ -14,3 +15,22 @@ settings.load_profile(os.environ.get("MVD_HYPOTHESIS", "fast"))
 # The tests are run from a checkout, whose mvd_toolkit/ has no built extension: programs they start
 # must import the installed package, not what lies in the current folder.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked ``cuda`` where it cannot run, and say why."""
+    marked = [item for item in items if item.get_closest_marker("cuda")]
+    if marked and (reason := _no_cuda()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_cuda() -> str:
+    """Why CUDA tests cannot run here; empty where they can."""
+    import torch
+
+    from mvd_toolkit import _core
+
+    if not hasattr(_core, "cuda"):
+        return f"this build has CUDA {_core.cuda_build()}"
+    return "" if torch.cuda.is_available() else "no usable GPU"

@@ -230,7 +230,7 @@ def test_error_says_what_is_wrong_with_a_grid(grid: Any, message: str) -> None:
 def test_tensor_on_another_device_is_unavailable() -> None:
     torch = pytest.importorskip("torch")
     tensor = torch.zeros((2, 2, 2), dtype=torch.bool, device="meta")
-    with pytest.raises(UnavailableError, match=r"a tensor on meta needs .* pass grid.cpu\(\)"):
+    with pytest.raises(UnavailableError, match=r"no kernels for a tensor on meta; pass grid.cpu"):
         ops.dilate(tensor)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rows import files, grids, meshes, program, surfaces, views
+from rows import cuda, files, grids, meshes, program, surfaces, views
 from rows.measure import Row, Settings
 
 BENCHES: dict[str, Callable[[Settings], Iterator[Row]]] = {
@@ -31,6 +31,7 @@ BENCHES: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "upscale": program.upscale,
     "help": program.help_,
     "memory": program.memory,
+    "cuda": cuda.cuda,
 }
 
 __all__ = ["BENCHES", "Settings"]

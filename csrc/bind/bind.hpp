@@ -10,6 +10,7 @@
 
 #include "mvd/bitgrid.hpp"
 #include "mvd/error.hpp"
+#include "mvd/resample.hpp"
 
 namespace mvd::bind {
 
@@ -59,10 +60,14 @@ inline Array<Word> new_packed(GridShape shape) {
     return Array<Word>({shape.batch, shape.x, shape.y, shape.words()});
 }
 
+// The rule of this name: any, half or centre.
+PoolRule pool_rule(const std::string& name);
+
 // One function a family of operations, each in its file; main.cpp calls them all.
 void bind_binvox(py::module_& module);
 void bind_bitgrid(py::module_& module);
 void bind_carve(py::module_& module);
+void bind_device(py::module_& module);
 void bind_metrics(py::module_& module);
 void bind_morphology(py::module_& module);
 void bind_odm(py::module_& module);

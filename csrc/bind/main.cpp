@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module) {
     mvd::bind::bind_binvox(module);
     mvd::bind::bind_bitgrid(module);
     mvd::bind::bind_carve(module);
+    mvd::bind::bind_device(module);
     mvd::bind::bind_metrics(module);
     mvd::bind::bind_morphology(module);
     mvd::bind::bind_odm(module);

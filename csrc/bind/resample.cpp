@@ -4,6 +4,13 @@
 
 namespace mvd::bind {
 
+PoolRule pool_rule(const std::string& name) {
+    if (name == "any") return PoolRule::kAny;
+    if (name == "half") return PoolRule::kHalf;
+    if (name == "centre") return PoolRule::kCentre;
+    throw Error("rule: expected any, half or centre, found " + name);
+}
+
 namespace {
 
 constexpr std::int64_t kMaxFactor = 1 << 20;  // so that no product of it and an edge overflows
@@ -13,13 +20,6 @@ void check_factor(std::int64_t factor) {
         throw Error("factor: expected 1 to " + std::to_string(kMaxFactor) + ", found " +
                     std::to_string(factor));
     }
-}
-
-PoolRule pool_rule(const std::string& name) {
-    if (name == "any") return PoolRule::kAny;
-    if (name == "half") return PoolRule::kHalf;
-    if (name == "centre") return PoolRule::kCentre;
-    throw Error("rule: expected any, half or centre, found " + name);
 }
 
 Array<Word> pool(const Array<Word>& packed, std::int64_t z, std::int64_t factor,

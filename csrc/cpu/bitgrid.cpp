@@ -51,7 +51,9 @@ void mirror(const Word* packed, Word* mirrored, GridShape shape, int axis, int t
                                           : axis == 1 ? line + shape.y - 1 - 2 * y
                                                       : line;
                 if (axis == 2) {
-                    reverse_line(packed + from * w, mirrored + line * w, shape.z);
+                    for (std::int64_t i = 0; i < w; ++i) {
+                        mirrored[line * w + i] = reversed_word(packed + line * w, shape.z, i);
+                    }
                 } else {
                     std::copy_n(packed + from * w, w, mirrored + line * w);
                 }

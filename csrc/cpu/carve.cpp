@@ -151,8 +151,7 @@ template <int kVotes>
 
 [[gnu::always_inline]] inline void carve_line(Line line, const Word* start, LineOpinion along_z,
                                               std::int64_t words, int votes) {
-    const int needed = start && along_z.keeps() ? std::max(0, votes - along_z.background) : 0;
-    switch (needed) {
+    switch (start ? votes_needed(along_z, votes) : 0) {
         case 0:
             return carve_line<0>(line, start, along_z, words);
         case 1:

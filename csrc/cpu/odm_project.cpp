@@ -8,6 +8,7 @@
 
 #include "mvd/line.hpp"
 #include "mvd/odm.hpp"
+#include "mvd/odm_votes.hpp"
 #include "mvd/parallel.hpp"
 #include "mvd/simd.hpp"
 
@@ -16,39 +17,6 @@ namespace mvd {
 namespace {
 
 constexpr std::int64_t kWordGrain = 1 << 14;
-
-// Of 64 voxels and one axis: which are seen past by exactly one face, and by both.
-struct Seen {
-    Word one, two;
-};
-
-inline Seen seen(Word odd, Word crossed) { return {odd, ~odd & crossed}; }
-
-// Which of 64 voxels at least `kVotes` of the six faces see past.
-template <int kVotes>
-inline Word at_least(Seen a, Seen b, Seen c) {
-    // With pairs = twos + carry of the ones, the number of faces is 2 * pairs + odd.
-    const Word odd = a.one ^ b.one ^ c.one;
-    const Word carry = (a.one & b.one) | (c.one & (a.one ^ b.one));
-    const Word twos_low = a.two ^ b.two ^ c.two;
-    const Word twos_high = (a.two & b.two) | (c.two & (a.two ^ b.two));
-    const Word low = twos_low ^ carry;
-    const Word high = twos_high | (twos_low & carry);
-    switch (kVotes) {
-        case 1:
-            return odd | low | high;
-        case 2:
-            return low | high;
-        case 3:
-            return high | (low & odd);
-        case 4:
-            return high;
-        case 5:
-            return high & (low | odd);
-        default:
-            return high & low;
-    }
-}
 
 // One slab of x, on its way from flips to voxels.
 struct Slab {
@@ -73,8 +41,9 @@ inline void project_line(Word* __restrict lines, Word* __restrict x_odd,
         y_odd[i] ^= y_flips[i];
         y_flips[i] = 0;
         const Word pos = below_p.word(i), neg = ~below_q.word(i);
-        lines[i] = ~at_least<kVotes>(seen(x_odd[i], x_crossed[i]), seen(y_odd[i], y_crossed[i]),
-                                     {pos ^ neg, pos & neg});
+        lines[i] = ~count_faces(seen(x_odd[i], x_crossed[i]), seen(y_odd[i], y_crossed[i]),
+                                {pos ^ neg, pos & neg})
+                        .at_least(kVotes);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "mvd/bitgrid.hpp"
+#include "mvd/line.hpp"
 #include "mvd/simd.hpp"
 
 #if MVD_X86
@@ -62,7 +63,11 @@ PackWords choose_pack_words() {
 void pack_words_plainly(const std::uint8_t* in, Word* out, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i, in += kWordBits) {
         Word word = 0;
-        for (int bit = 0; bit < kWordBits; ++bit) word |= static_cast<Word>(in[bit] != 0) << bit;
+        for (int part = 0; part < 8; ++part) {
+            Word bytes;
+            std::memcpy(&bytes, in + 8 * part, sizeof bytes);
+            word |= pack_octet(bytes) << (8 * part);
+        }
         out[i] = word;
     }
 }

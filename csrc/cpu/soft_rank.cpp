@@ -12,7 +12,7 @@ namespace mvd {
 
 namespace {
 
-using Key = std::uint64_t;  // the score, then the interpolated coverage
+using Key = SoftKey;
 
 struct Block {
     std::int64_t x, y, z;  // coarse voxel
@@ -41,17 +41,18 @@ class Trilinear {
             for (int j = 0; j < 3; ++j) {
                 for (int k = 0; k < 3; ++k) {
                     const std::int64_t a = between_[i].first + 1;
-                    plane[j][k] = mix(around[a][j][k], around[a + 1][j][k], between_[i].second);
+                    plane[j][k] =
+                        mix(around[a][j][k], around[a + 1][j][k], between_[i].second, scale_);
                 }
             }
             for (std::int64_t j = 0; j < scale_; ++j) {
                 const std::int64_t a = between_[j].first + 1;
                 for (int k = 0; k < 3; ++k) {
-                    line[k] = mix(plane[a][k], plane[a + 1][k], between_[j].second);
+                    line[k] = mix(plane[a][k], plane[a + 1][k], between_[j].second, scale_);
                 }
                 for (std::int64_t k = 0; k < scale_; ++k) {
                     const std::int64_t b = between_[k].first + 1;
-                    *out++ = mix(line[b], line[b + 1], between_[k].second);
+                    *out++ = mix(line[b], line[b + 1], between_[k].second, scale_);
                 }
             }
         }
@@ -63,10 +64,6 @@ class Trilinear {
         y = std::clamp<std::int64_t>(y, 0, shape_.y - 1);
         z = std::clamp<std::int64_t>(z, 0, shape_.z - 1);
         return coverage_[(x * shape_.y + y) * shape_.z + z];
-    }
-
-    std::uint32_t mix(std::uint32_t first, std::uint32_t second, std::uint32_t weight) const {
-        return first * (static_cast<std::uint32_t>(2 * scale_) - weight) + second * weight;
     }
 
     const Coverage* coverage_;  // (X, Y, Z)
@@ -158,7 +155,6 @@ class Filler {
           scores_(scores),
           trilinear_(coverage, low, scale),
           levels_(levels, count, scale * odm_edge(low), scale),
-          whole_(8 * voxels_ * kFullCoverage),
           shares_(static_cast<std::size_t>(voxels_)),
           kept_(shares_.size()),
           keys_(shares_.size()),
@@ -188,10 +184,7 @@ class Filler {
         trilinear_.block(at, shares_.data());
         levels_.block(at, kept_.data());
         for (std::size_t i = 0; i < keys_.size(); ++i) {
-            const std::int64_t step = shares_[i] * kTrilinearSteps / whole_;
-            const std::int64_t score =
-                std::int64_t{scores_.trilinear[step]} + scores_.levels[kept_[i]];
-            keys_[i] = static_cast<Key>(score + (std::int64_t{1} << 31)) << 32 | shares_[i];
+            keys_[i] = soft_key(scores_, shares_[i], kept_[i], scale_);
         }
     }
 
@@ -215,7 +208,6 @@ class Filler {
     SoftScores scores_;
     Trilinear trilinear_;
     Levels levels_;
-    std::int64_t whole_;  // of an interpolated coverage of 1
     std::vector<std::uint32_t> shares_;
     std::vector<std::int32_t> kept_;
     std::vector<Key> keys_, order_;

@@ -17,9 +17,7 @@ constexpr std::int64_t kSlabGrain = 8;  // layers of x, each slab reads all tria
 
 // The voxels along one axis whose closed extent meets that of the triangle.
 Index extent(const LatticePoint* const (&corners)[3], int axis) {
-    const auto [low, high] =
-        std::minmax({corners[0]->at[axis], corners[1]->at[axis], corners[2]->at[axis]});
-    return {voxelize::floor_div(low - 1, kLatticeUnit), voxelize::floor_div(high, kLatticeUnit)};
+    return voxelize::extent(corners[0]->at[axis], corners[1]->at[axis], corners[2]->at[axis]);
 }
 
 // Sets the voxels of triangles in one slab of the grid: layers of x that one thread writes.
@@ -111,10 +109,7 @@ SurfaceCounts count_faces(const LatticeMesh& surface) {
             ++counts.bad;
             continue;
         }
-        voxelize::Triangle<Int128> triangle;
-        for (int c = 0; c < 3; ++c) std::copy_n(corners[c]->at, 3, triangle.at[c]);
-        counts.degenerate +=
-            triangle.normal(0, 1) == 0 && triangle.normal(1, 2) == 0 && triangle.normal(2, 0) == 0;
+        counts.degenerate += voxelize::is_degenerate(*corners[0], *corners[1], *corners[2]);
     }
     return counts;
 }

@@ -1,4 +1,4 @@
-// The core's own exception. It never prints and never exits; bind/ turns it into Python's.
+// The core's own exceptions. It never prints and never exits; bind/ turns them into Python's.
 #pragma once
 
 #include <stdexcept>
@@ -7,6 +7,11 @@ namespace mvd {
 
 // Input that no operation can make sense of: says what, where, expected and found.
 struct Error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// A CUDA device that is not there, or refused: says which operation, and what CUDA says.
+struct DeviceError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "mvd/host_device.hpp"
 #include "mvd/parallel.hpp"
 
 namespace mvd {
@@ -18,12 +19,12 @@ struct LatticePoint {
     std::int64_t at[3];
 
     static constexpr std::int64_t kNowhere = std::numeric_limits<std::int64_t>::min();
-    bool valid() const { return at[0] != kNowhere; }
+    MVD_HD bool valid() const { return at[0] != kNowhere; }
 };
 
 // The lattice point next to `vertex` (3) in voxels, halves to even; nowhere when it is not finite
 // or out of reach.
-inline LatticePoint snap(const double* vertex) {
+MVD_HD inline LatticePoint snap(const double* vertex) {
     LatticePoint point{};
     for (int axis = 0; axis < 3; ++axis) {
         // Negated, so that NaN fails.

@@ -6,14 +6,34 @@
 #include <cstring>
 
 #include "mvd/bitgrid.hpp"
+#include "mvd/host_device.hpp"
 
 namespace mvd {
 
 // Position of the lowest and of the highest set bit of a word that has one.
-inline std::int64_t lowest_bit(Word word) { return __builtin_ctzll(word); }
-inline std::int64_t highest_bit(Word word) { return kWordBits - 1 - __builtin_clzll(word); }
+MVD_HD inline std::int64_t lowest_bit(Word word) {
+#ifdef __CUDA_ARCH__
+    return __ffsll(static_cast<long long>(word)) - 1;
+#else
+    return __builtin_ctzll(word);
+#endif
+}
 
-inline std::int64_t count_bits(Word word) { return __builtin_popcountll(word); }
+MVD_HD inline std::int64_t highest_bit(Word word) {
+#ifdef __CUDA_ARCH__
+    return kWordBits - 1 - __clzll(static_cast<long long>(word));
+#else
+    return kWordBits - 1 - __builtin_clzll(word);
+#endif
+}
+
+MVD_HD inline std::int64_t count_bits(Word word) {
+#ifdef __CUDA_ARCH__
+    return __popcll(word);
+#else
+    return __builtin_popcountll(word);
+#endif
+}
 
 // The line whose voxels [0, end) are occupied, end >= 0. Loops over its words vectorize.
 class LineBelow {
@@ -31,13 +51,13 @@ class LineBelow {
 };
 
 // Word i of the line whose voxels [0, end) are occupied.
-inline Word word_below(std::int64_t end, std::int64_t i) {
+MVD_HD inline Word word_below(std::int64_t end, std::int64_t i) {
     const std::int64_t bits = end - i * kWordBits;
     return bits <= 0 ? 0 : low_mask(bits);
 }
 
 // z of the first occupied voxel of a line, -1 when it has none.
-inline std::int64_t first_voxel(const Word* line, std::int64_t words) {
+MVD_HD inline std::int64_t first_voxel(const Word* line, std::int64_t words) {
     for (std::int64_t i = 0; i < words; ++i) {
         if (line[i]) return i * kWordBits + lowest_bit(line[i]);
     }
@@ -45,7 +65,7 @@ inline std::int64_t first_voxel(const Word* line, std::int64_t words) {
 }
 
 // z of the last occupied voxel of a line, -1 when it has none.
-inline std::int64_t last_voxel(const Word* line, std::int64_t words) {
+MVD_HD inline std::int64_t last_voxel(const Word* line, std::int64_t words) {
     for (std::int64_t i = words - 1; i >= 0; --i) {
         if (line[i]) return i * kWordBits + highest_bit(line[i]);
     }
@@ -53,7 +73,7 @@ inline std::int64_t last_voxel(const Word* line, std::int64_t words) {
 }
 
 // Whether voxel z is occupied.
-inline bool voxel(const Word* line, std::int64_t z) {
+MVD_HD inline bool voxel(const Word* line, std::int64_t z) {
     return (line[z / kWordBits] >> (z % kWordBits) & 1) != 0;
 }
 
@@ -63,6 +83,28 @@ inline void set_range(Word* line, std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin / kWordBits; i * kWordBits < end; ++i) {
         line[i] |= below.word(i) & ~before.word(i);
     }
+}
+
+// The 64 voxels from `begin` on of a line (W); those before and after it are empty.
+MVD_HD inline Word window(const Word* line, std::int64_t words, std::int64_t begin) {
+    const std::int64_t i = begin >> 6, bit = begin & (kWordBits - 1);
+    const Word here = i >= 0 && i < words ? line[i] : 0;
+    if (bit == 0) return here;
+    const Word next = i + 1 >= 0 && i + 1 < words ? line[i + 1] : 0;
+    return here >> bit | next << (kWordBits - bit);
+}
+
+// Word i of the nearest upsampling of a line (W).
+MVD_HD inline Word upsampled_word(const Word* line, std::int64_t words, std::int64_t scale,
+                                  std::int64_t i) {
+    if (scale == 1) return line[i];
+    const std::int64_t first = i * kWordBits / scale;  // the coarse voxel under the word's first
+    Word left = window(line, words, first), fine = 0;
+    for (std::int64_t begin = first * scale - i * kWordBits; left; begin += scale, left >>= 1) {
+        if (begin >= kWordBits) break;
+        if (left & 1) fine |= low_mask(begin + scale) & ~low_mask(begin < 0 ? 0 : begin);
+    }
+    return fine;
 }
 
 // Calls visit(z) for each set bit of word i of a line.
@@ -96,12 +138,25 @@ inline void upsample_line(const Word* coarse, std::int64_t words, std::int64_t s
     });
 }
 
+// The low 8 bits of `octet` as 8 bytes, 0 or 1.
+MVD_HD inline Word unpack_octet(Word octet) {
+    // Byte k of `apart` holds bit k alone; adding 127 carries any bit to the top.
+    const Word apart = (octet & 0xFF) * 0x0101010101010101 & 0x8040201008040201;
+    return (apart + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101;
+}
+
+// 8 bytes, any non-zero one occupied, as 8 bits.
+MVD_HD inline Word pack_octet(Word bytes) {
+    // Adding 127 carries any of the low 7 bits to the top.
+    const Word ones = (((bytes & 0x7F7F7F7F7F7F7F7F) + 0x7F7F7F7F7F7F7F7F) | bytes) >> 7;
+    // Byte k goes to bit 56 + k: no two terms of the product meet.
+    return (ones & 0x0101010101010101) * 0x0102040810204080 >> 56;
+}
+
 // The 64 bytes, 0 or 1, of a word.
 inline void unpack_word(Word word, std::uint8_t* bytes) {
     for (std::int64_t part = 0; part < 8; ++part) {
-        // Byte k of `octet` holds bit k of the part alone; adding 127 carries any bit to the top.
-        const Word octet = (word >> (8 * part) & 0xFF) * 0x0101010101010101 & 0x8040201008040201;
-        const Word ones = (octet + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101;
+        const Word ones = unpack_octet(word >> (8 * part));
         std::memcpy(bytes + 8 * part, &ones, sizeof ones);  // little-endian: bitgrid.hpp
     }
 }
@@ -118,23 +173,20 @@ inline void unpack_line(const Word* in, std::uint8_t* out, std::int64_t z) {
 }
 
 // The bits of a word in reverse order.
-inline Word reverse_bits(Word word) {
+MVD_HD inline Word reverse_bits(Word word) {
+#ifdef __CUDA_ARCH__
+    return __brevll(word);
+#else
     word = (word >> 1 & 0x5555555555555555) | (word & 0x5555555555555555) << 1;
     word = (word >> 2 & 0x3333333333333333) | (word & 0x3333333333333333) << 2;
     word = (word >> 4 & 0x0F0F0F0F0F0F0F0F) | (word & 0x0F0F0F0F0F0F0F0F) << 4;
     return __builtin_bswap64(word);
+#endif
 }
 
-// `out` is `line` of z voxels in reverse order; both (W), not the same memory.
-inline void reverse_line(const Word* line, Word* out, std::int64_t z) {
-    const std::int64_t words = words_per_line(z);
-    const std::int64_t shift = words * kWordBits - z;  // voxels the last word lacks
-    Word here = reverse_bits(line[words - 1]);
-    for (std::int64_t i = 0; i < words; ++i) {
-        const Word next = i + 1 < words ? reverse_bits(line[words - 2 - i]) : 0;
-        out[i] = shift ? here >> shift | next << (kWordBits - shift) : here;
-        here = next;
-    }
+// Word i of a line (W) of z voxels in reverse order.
+MVD_HD inline Word reversed_word(const Word* line, std::int64_t z, std::int64_t i) {
+    return reverse_bits(window(line, words_per_line(z), z - (i + 1) * kWordBits));
 }
 
 // The even bits of a word, moved together.

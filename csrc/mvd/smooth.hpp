@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "mvd/host_device.hpp"
 #include "mvd/odm.hpp"
 
 namespace mvd {
@@ -28,7 +29,7 @@ inline std::int64_t largest_difference(double threshold, std::int64_t n) {
 // total / count rounded half to even, for a count of up to 15² depths. Both are whole numbers below
 // 2^24, so exact as floats, and so is a quotient that ends in a half; any other is at least
 // 1 / (2 * 15²) away from a half, more than the 2^-9 that the division can be off.
-inline Depth rounded_mean(std::int32_t total, std::int32_t count) {
+MVD_HD inline Depth rounded_mean(std::int32_t total, std::int32_t count) {
     // Adding 1.5 * 2^23 leaves no bits for a fraction: the sum is rounded half to even.
     constexpr float kNoFraction = 12582912.0F;
     const float mean = static_cast<float>(total) / static_cast<float>(count);

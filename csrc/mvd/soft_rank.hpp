@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "mvd/bitgrid.hpp"
+#include "mvd/host_device.hpp"
 #include "mvd/odm.hpp"
 
 namespace mvd {
@@ -31,7 +32,7 @@ void soft_rank(const Coverage* coverage, const Depth* levels, std::int64_t count
                Word* fine, GridShape low_shape, std::int64_t scale, int threads);
 
 // How many of `voxels` fine voxels a coarse one of that coverage holds, rounded half up.
-inline std::int64_t covered(Coverage coverage, std::int64_t voxels) {
+MVD_HD inline std::int64_t covered(Coverage coverage, std::int64_t voxels) {
     return (2 * coverage * voxels + kFullCoverage) / (2 * kFullCoverage);
 }
 
@@ -42,10 +43,29 @@ struct Between {
     std::uint32_t second;
 };
 
-inline Between between(std::int64_t i, std::int64_t scale) {
+MVD_HD inline Between between(std::int64_t i, std::int64_t scale) {
     const std::int64_t from_centre = 2 * i + 1 - scale;  // in 2 scale parts of a coarse voxel
     if (from_centre < 0) return {-1, static_cast<std::uint32_t>(from_centre + 2 * scale)};
     return {0, static_cast<std::uint32_t>(from_centre)};
+}
+
+// Between two values, the second weighing `second` of 2 scale parts.
+MVD_HD inline std::uint32_t mix(std::uint32_t a, std::uint32_t b, std::uint32_t second,
+                                std::int64_t scale) {
+    return a * (static_cast<std::uint32_t>(2 * scale) - second) + b * second;
+}
+
+// What fine voxels are ranked by: the score, then the interpolated coverage.
+using SoftKey = std::uint64_t;
+
+// share: the interpolated coverage, in parts of (2 scale)³ kFullCoverage; kept: how many levels
+// keep the voxel.
+MVD_HD inline SoftKey soft_key(SoftScores scores, std::uint32_t share, std::int32_t kept,
+                               std::int64_t scale) {
+    const std::int64_t whole = 8 * scale * scale * scale * kFullCoverage;
+    const std::int64_t step = share * kTrilinearSteps / whole;
+    const std::int64_t score = std::int64_t{scores.trilinear[step]} + scores.levels[kept];
+    return static_cast<SoftKey>(score + (std::int64_t{1} << 31)) << 32 | share;
 }
 
 }  // namespace mvd

@@ -52,19 +52,25 @@ template <typename Int>
 struct Interval {
     Int first, last;
 
-    bool empty() const { return first > last; }
+    MVD_HD bool empty() const { return first > last; }
 };
 
 // floor(a / b) for b > 0.
 template <typename Int>
-Int floor_div(Int a, Int b) {
+MVD_HD Int floor_div(Int a, Int b) {
     const Int quotient = a / b;
     return quotient * b > a ? quotient - 1 : quotient;
 }
 
+// The voxels along one axis whose closed extent meets that of a triangle, by its vertices' places.
+MVD_HD inline Interval<std::int64_t> extent(std::int64_t a, std::int64_t b, std::int64_t c) {
+    const std::int64_t low = std::min(a, std::min(b, c)), high = std::max(a, std::max(b, c));
+    return {floor_div(low - 1, kLatticeUnit), floor_div(high, kLatticeUnit)};
+}
+
 // Keeps those indices k of `range` for which constant + slope * k >= 0.
 template <typename Int>
-void keep(Interval<Int>& range, Int constant, Int slope) {
+MVD_HD void keep(Interval<Int>& range, Int constant, Int slope) {
     if (slope > 0) {
         range.first = std::max(range.first, -floor_div(constant, slope));
     } else if (slope < 0) {
@@ -80,11 +86,23 @@ struct Triangle {
     Int at[3][3];  // [vertex][axis]
 
     // Component of the normal along the third axis after u and v, for (u, v) in cyclic order.
-    Int normal(int u, int v) const {
+    MVD_HD Int normal(int u, int v) const {
         return (at[1][u] - at[0][u]) * (at[2][v] - at[0][v]) -
                (at[1][v] - at[0][v]) * (at[2][u] - at[0][u]);
     }
 };
+
+// Whether three lattice points lie on a line.
+MVD_HD inline bool is_degenerate(const LatticePoint& a, const LatticePoint& b,
+                                 const LatticePoint& c) {
+    Triangle<Int128> triangle;
+    for (int axis = 0; axis < 3; ++axis) {
+        triangle.at[0][axis] = a.at[axis];
+        triangle.at[1][axis] = b.at[axis];
+        triangle.at[2][axis] = c.at[axis];
+    }
+    return triangle.normal(0, 1) == 0 && triangle.normal(1, 2) == 0 && triangle.normal(2, 0) == 0;
+}
 
 // The shadow of a triangle along an axis, as the cells (i, j) of axes u and v that it meets: each
 // edge keeps the cells with u * i + v * j + constant >= 0.
@@ -94,7 +112,7 @@ struct Shadow {
         Int u, v, constant;
     } edges[3];
 
-    Shadow(const Triangle<Int>& triangle, int u, int v) {
+    MVD_HD Shadow(const Triangle<Int>& triangle, int u, int v) {
         constexpr Int unit = kLatticeUnit;
         const Int turn = triangle.normal(u, v) < 0 ? -1 : 1;
         for (int e = 0; e < 3; ++e) {
@@ -109,7 +127,7 @@ struct Shadow {
     }
 
     // The part of `range` along v that meets the triangle in cell i of u.
-    Interval<Int> across(Int i, Interval<Int> range) const {
+    MVD_HD Interval<Int> across(Int i, Interval<Int> range) const {
         for (const Edge& edge : edges) keep(range, edge.constant + edge.u * i, edge.v);
         return range;
     }
@@ -119,16 +137,16 @@ struct Shadow {
 template <typename Int>
 class Ramp {
   public:
-    Ramp(Int start, Int step, Int divisor)
+    MVD_HD Ramp(Int start, Int step, Int divisor)
         : value_(floor_div(start, divisor)),
           rest_(start - value_ * divisor),
           step_(floor_div(step, divisor)),
           step_rest_(step - step_ * divisor),
           divisor_(divisor) {}
 
-    Int value() const { return value_; }
+    MVD_HD Int value() const { return value_; }
 
-    void next() {
+    MVD_HD void next() {
         value_ += step_;
         rest_ += step_rest_;
         if (rest_ >= divisor_) {
@@ -147,7 +165,7 @@ struct Plane {
     Int normal[3];
     Int low, high;  // the plane's equation at the lowest and highest corner of voxel (0, 0, 0)
 
-    explicit Plane(const Triangle<Int>& triangle) {
+    MVD_HD explicit Plane(const Triangle<Int>& triangle) {
         constexpr Int unit = kLatticeUnit;
         const Int turn = triangle.normal(0, 1) < 0 ? -1 : 1;
         low = high = 0;
@@ -163,19 +181,19 @@ struct Plane {
 
     // Minus the first index of z that the plane meets on the lines (i, j), (i, j + 1) ... An
     // upright plane bounds no line: its shadow on xy says it all, and `range` stays as it is.
-    Ramp<Int> minus_first(Int i, Int j, Interval<Int> range) const {
+    MVD_HD Ramp<Int> minus_first(Int i, Int j, Interval<Int> range) const {
         if (normal[2] == 0) return {-range.first, 0, 1};
         return {high + along(0, i) + along(1, j), along(1, 1), along(2, 1)};
     }
 
     // The last such index.
-    Ramp<Int> last(Int i, Int j, Interval<Int> range) const {
+    MVD_HD Ramp<Int> last(Int i, Int j, Interval<Int> range) const {
         if (normal[2] == 0) return {range.last, 0, 1};
         return {-(low + along(0, i) + along(1, j)), -along(1, 1), along(2, 1)};
     }
 
   private:
-    Int along(int axis, Int index) const { return normal[axis] * kLatticeUnit * index; }
+    MVD_HD Int along(int axis, Int index) const { return normal[axis] * kLatticeUnit * index; }
 };
 
 }  // namespace voxelize

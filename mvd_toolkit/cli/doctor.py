@@ -57,11 +57,11 @@ def _machine() -> str:
 
 
 def _core() -> str:
-    from mvd_toolkit import VoxelGrid, _core, hull
+    from mvd_toolkit import VoxelGrid, hull
 
     if hull(VoxelGrid.from_dense([[[1]]])).count() != 1:
         raise RuntimeError("the compiled core gives wrong results")
-    return f"works; CUDA kernels: {_core.cuda_build()}"
+    return "works"
 
 
 def _libraries() -> str:
@@ -79,6 +79,30 @@ def _devices() -> str:
         return f"cpu with {torch.get_num_threads()} threads; no cuda: {why}"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return "cpu; " + ", ".join(f"cuda:{i} {name}" for i, name in enumerate(names))
+
+
+def cuda() -> str:
+    """What was built and whether it can be used: it fails only where it gives wrong results."""
+    import torch
+
+    from mvd_toolkit import VoxelGrid, _core, extract_odms
+
+    built = f"kernels {_core.cuda_build()}"
+    if not hasattr(_core, "cuda"):
+        return built
+    try:
+        devices = _core.cuda.devices()
+    except _core.DeviceError as error:
+        return f"{built}; not usable: {error}"
+    if not torch.cuda.is_available():
+        return f"{built}; not usable: torch {torch.__version__} has no CUDA device"
+    grid = VoxelGrid.from_dense([[[0, 1, 0], [1, 0, 0]]])
+    for i in range(len(devices)):
+        seen = extract_odms(grid.to_torch(f"cuda:{i}")).cpu().numpy()
+        if (seen != extract_odms(grid)).any():
+            raise RuntimeError(f"the kernels give wrong results on cuda:{i}")
+    names = (f"{name} ({major}.{minor})" for name, major, minor in devices)
+    return f"{built}; works on {', '.join(names)}"
 
 
 def _plugins() -> str:
@@ -111,6 +135,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "core": _core,
     "libraries": _libraries,
     "devices": _devices,
+    "cuda": cuda,
     "plugins": _plugins,
     "default model": _default_model,
 }

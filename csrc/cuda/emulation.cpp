@@ -1,0 +1,11 @@
+// Every kernel once more, for a plain C++ compiler: see operations.hpp.
+#include "cuda/bitgrid.cu"
+#include "cuda/carve.cu"
+#include "cuda/dilate.cu"
+#include "cuda/metrics.cu"
+#include "cuda/odm_extract.cu"
+#include "cuda/odm_project.cu"
+#include "cuda/resample.cu"
+#include "cuda/smooth.cu"
+#include "cuda/soft_rank.cu"
+#include "cuda/voxelize.cu"
