@@ -26,11 +26,14 @@ from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES, SOFT_RULE, bit
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.io.atomic import atomic
+from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.pair_file import pair_file_name, read_pair
 
 SCHEMA: Final = "mvd.dataset/1"
 SPLITS: Final = ("train", "val", "test")
 DEFAULT_FRACTIONS: Final = (0.8, 0.1, 0.1)
+MAX_EDGE: Final = 2048
+"""Largest edge of a fine grid in a dataset."""
 
 
 def split_of(low: VoxelGrid, fractions: Sequence[float] = DEFAULT_FRACTIONS) -> str:
@@ -156,7 +159,7 @@ def read_description(dataset: str | Path) -> dict[str, Any]:
     """
     path = Path(dataset) / "dataset.json"
     try:
-        description = json.loads(path.read_bytes())
+        description = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror}; `mvd convert MESHES -o DATASET --pairs 32:256` makes one"
@@ -165,7 +168,34 @@ def read_description(dataset: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: is no JSON: {error}") from error
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
         raise InputError(f"{path}: expected schema {SCHEMA!r}")
+    _check_description(path, description)
     return description
+
+
+def _check_description(path: Path, description: Mapping[str, Any]) -> None:
+    """Check what others build on: the edges, and the list of what was left out."""
+    pairs = description.get("pairs")
+    if not isinstance(pairs, list) or not all(map(_are_edges, pairs)):
+        raise InputError(
+            f"{path}: pairs: expected a list of two edges each, the fine one a multiple of the "
+            f"low one and at most {MAX_EDGE}, found {pairs!r:.80}"
+        )
+    left_out = description.get("left_out", [])
+    known = isinstance(left_out, list) and all(isinstance(row, dict) for row in left_out)
+    if not known or not all(isinstance(row.get("source"), str) for row in left_out):
+        raise InputError(
+            f"{path}: left_out: expected a list of objects with a source, found {left_out!r:.80}"
+        )
+
+
+def _are_edges(pair: Any) -> bool:
+    """Whether a value of JSON is ``[low, high]``."""
+    return (
+        isinstance(pair, list)
+        and [type(edge) for edge in pair] == [int, int]
+        and 1 <= pair[0] <= pair[1] <= MAX_EDGE
+        and pair[1] % pair[0] == 0
+    )
 
 
 class PairDataset:

@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 
 from mvd_toolkit.errors import InputError, OutputExistsError
 from mvd_toolkit.evaluate import Row
+from mvd_toolkit.json_text import parse_json
 
 SCHEMA: Final = "mvd.rows/1"
 
@@ -104,7 +105,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Row], int]:
     size = content.rfind(b"\n") + 1
     lines = content[:size].decode("utf-8", "replace").splitlines()
     try:
-        documents = [json.loads(line) for line in lines]
+        documents = [parse_json(line) for line in lines]
         if not documents or documents[0].get("schema") != SCHEMA:
             raise ValueError("its first line is no recipe")
         return documents[0]["recipe"], [Row.from_dict(line) for line in documents[1:]], size

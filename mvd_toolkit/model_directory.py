@@ -17,6 +17,7 @@ from typing import Any, Final
 from safetensors import SafetensorError, safe_open
 
 from mvd_toolkit.errors import InputError, UnavailableError
+from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.model_config import ModelConfig
 from mvd_toolkit.specs import Role
 
@@ -164,10 +165,10 @@ def read_json(path: Path) -> Any:
         size = path.stat().st_size
         if size > MAX_TEXT_BYTES:
             raise InputError(f"expected at most {MAX_TEXT_BYTES} bytes, found {size}")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"is no JSON: {error}") from error

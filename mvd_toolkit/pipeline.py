@@ -52,6 +52,7 @@ from mvd_toolkit.errors import (
 )
 from mvd_toolkit.evaluate import score
 from mvd_toolkit.io.atomic import atomic
+from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.ops import upsample_nearest
 from mvd_toolkit.options import parse_options
 from mvd_toolkit.shape_files import find_shapes
@@ -231,7 +232,7 @@ def run_pipeline(
         MVDError: what a stage raises.
     """
     file = Path(recipe)
-    pipeline = _read(file)
+    pipeline = read_recipe(file)
     outcomes = []
     with only_writer(pipeline.root):
         for stage in pipeline.stages:
@@ -279,12 +280,18 @@ def _move_aside(output: Path, key: str) -> None:
 # Reading a recipe
 
 
-def _read(file: Path) -> _Pipeline:
+def read_recipe(file: Path) -> _Pipeline:
+    """Read and check a recipe, and what is known of its stages.
+
+    Raises:
+        InputError: it cannot be read, or is no TOML.
+        UsageError: it has an unknown table or key, or a value that makes no sense.
+    """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{file}: is no TOML: {error}") from error
     known = {kind.name: kind for kind in STAGES}
     for name, table in tables.items():
@@ -321,7 +328,7 @@ def _stage(file: Path, kind: type[Any], table: Mapping[str, Any]) -> Any:
 def _state(file: Path) -> dict[str, Any]:
     """What is known of the stages; nothing when the file is missing or broken."""
     try:
-        document = json.loads(file.read_bytes())
+        document = parse_json(file.read_bytes())
         stages = document["stages"] if document["schema"] == SCHEMA else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -15,6 +15,7 @@ from mvd_toolkit.curves import draw_curves
 from mvd_toolkit.data import PairDataset
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError
 from mvd_toolkit.io.atomic import atomic
+from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.training_settings import Settings
 
 SCHEMA: Final = "mvd.run/1"
@@ -72,7 +73,7 @@ class RunDirectory:
         if not path.exists():
             return None
         try:
-            recipe = json.loads(path.read_bytes())
+            recipe = parse_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
         if not isinstance(recipe, dict) or recipe.get("schema") != SCHEMA:
@@ -201,7 +202,7 @@ def tensorboard(run: RunDirectory, step: int) -> Board:
 
 def _is_until(line: str, step: int) -> bool:
     try:
-        return bool(json.loads(line)["step"] <= step)
+        return bool(parse_json(line)["step"] <= step)
     except (ValueError, KeyError, TypeError):
         return False  # cut off by a kill
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mvd_toolkit import __version__
 from mvd_toolkit.errors import InputError, OutputExistsError, UsageError
+from mvd_toolkit.json_text import parse_json
 
 if TYPE_CHECKING:
     from mvd_toolkit.grid import VoxelGrid
@@ -29,6 +30,9 @@ SUFFIX = ".mvd.json"
 SCHEMA = "mvd.sidecar/1"
 
 OnExists = Literal["error", "skip", "overwrite"]
+
+_NO_PLACE = (InputError, KeyError, TypeError, ValueError, OverflowError)
+"""What numbers of a sidecar that are no place make `VoxelGrid` raise."""
 
 Status = Literal["made", "skipped", "kept"]
 """Of an output: "skipped" when it was finished already; "kept" when something else is there and was
@@ -73,7 +77,7 @@ def sidecar_path(output: Path) -> Path:
 def read(output: Path) -> dict[str, Any] | None:
     """The sidecar of ``output``; None when there is none, or it is not one of ours."""
     try:
-        document = json.loads(sidecar_path(output).read_bytes())
+        document = parse_json(sidecar_path(output).read_bytes())
     except (OSError, ValueError):
         return None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
@@ -98,10 +102,10 @@ def load_grid(path: Path) -> VoxelGrid:
     if document.get("shape") != list(grid.shape):
         return grid
     if not io.sniff(path).place:
-        with suppress(InputError, KeyError, TypeError, ValueError):
+        with suppress(*_NO_PLACE):
             grid = replace(grid, origin=document["origin"], spacing=document["spacing"])
     if grid.extent is None:
-        with suppress(InputError, KeyError, TypeError, ValueError):
+        with suppress(*_NO_PLACE):
             grid = replace(grid, extent=document["extent"])
     return grid
 

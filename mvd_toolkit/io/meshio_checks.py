@@ -34,6 +34,12 @@ _PACKED_ARRAY = re.compile(rb"<DataArray\b([^>]*)>([^<]*)</DataArray>")
 _ATTRIBUTE = re.compile(rb"""\b(\w+)\s*=\s*["']([^"']*)["']""")
 _PIECE: Final = 1 << 20
 
+_GMSH_NODES: Final = (
+    *(0, 2, 3, 4, 4, 8, 6, 5, 3, 6, 9, 10, 27, 18, 14, 1),
+    *(8, 20, 15, 13, 9, 10, 12, 15, 15, 21, 4, 5, 6, 20, 35, 56),
+)
+"""Nodes of an element, by its kind in Gmsh's manual; there is no kind 0."""
+
 
 def anything(data: bytes) -> None:
     """Nothing is to be refused beforehand."""
@@ -101,18 +107,25 @@ def gmsh(data: bytes) -> None:
     if head[2] == b"0":
         numbers(data)
         return
+    for match in re.finditer(rb"\$(?:Node|Element)Data[ \t]*\r?\n", data):
+        _gmsh_values(data, match.end())
+    if head[1].startswith(b"4.1") and head[3] == b"8":
+        for name, check in _GMSH_4.items():
+            begin = _section(data, name, needed=name in (b"$Nodes", b"$Elements"))
+            if begin is not None:
+                check(_Walk(data, begin))
+        return
+    if not head[1].startswith(b"2"):
+        raise ValueError(
+            "expected binary Gmsh 2, or 4.1 with sizes of 8 bytes, found "
+            f"{head[1][:10].decode()} with {head[3][:10].decode()}"
+        )
     for name in (b"$Nodes", b"$Elements"):
-        begin = re.search(re.escape(name) + rb"[ \t]*\r?\n", data)
-        if begin is None:
-            raise ValueError(f"expected {name.decode()}, found none")
-        if head[1].startswith(b"2"):
-            _fit(data, data[begin.end() : begin.end() + 40].split(b"\n")[0])
-            if name == b"$Nodes":
-                _gmsh_2_nodes(data, begin.end())
-        elif not head[1].startswith(b"4.1"):
-            raise ValueError(f"expected binary Gmsh 2 or 4.1, found {head[1][:10].decode()}")
-        elif name == b"$Nodes":
-            _gmsh_4_nodes(data, begin.end())
+        begin = _section(data, name)
+        assert begin is not None
+        _fit(data, data[begin : begin + 40].split(b"\n")[0])
+        if name == b"$Nodes":
+            _gmsh_2_nodes(data, begin)
 
 
 def abaqus(data: bytes) -> None:
@@ -154,6 +167,19 @@ def _fit(data: bytes, line: bytes) -> None:
         raise ValueError(f"expected counts that {len(data)} bytes can hold, found {shown!r}")
 
 
+def _section(data: bytes, name: bytes, needed: bool = True) -> int | None:
+    """Where the content of a section of a Gmsh file begins; None: there is no such section.
+
+    Raises:
+        ValueError: there is none though it is needed, or more than one, of which one would be
+            looked at and another one read.
+    """
+    found = [match.end() for match in re.finditer(re.escape(name) + rb"[ \t]*\r?\n", data)]
+    if len(found) > 1 or (needed and not found):
+        raise ValueError(f"expected one {name.decode()}, found {len(found)}")
+    return found[0] if found else None
+
+
 def _gmsh_2_nodes(data: bytes, at: int) -> None:
     """(number, x, y, z) of each node, after a line with their count."""
     line_end = data.find(b"\n", at)
@@ -163,21 +189,89 @@ def _gmsh_2_nodes(data: bytes, at: int) -> None:
     _check_node_numbers(data, nodes["number"])
 
 
-def _gmsh_4_nodes(data: bytes, at: int) -> None:
-    """Blocks of node numbers and places, after four counts."""
-    blocks, total, _, _ = struct.unpack("<4Q", _bytes(data, at, 32))
-    if total > len(data) or blocks > len(data):
+def _gmsh_values(data: bytes, at: int) -> None:
+    """Values at nodes or elements: three lists of words, a line each, then the rows."""
+    lines = iter(data[at : at + 4096].split(b"\n"))
+    words: list[bytes] = []
+    for _ in range(3):
+        words = [next(lines, b"") for _ in range(min(64, int(next(lines, b"0"))))]
+    if len(words) < 3:
+        raise ValueError(f"expected a step, components and rows of data, found {words}")
+    components, rows = int(words[1]), int(words[2])
+    if not 0 <= rows * (4 + 8 * components) <= len(data):
         raise ValueError(
-            f"expected counts that {len(data)} bytes can hold, found {blocks} blocks and {total} "
-            "nodes"
+            f"expected counts that {len(data)} bytes can hold, found {rows} rows of {components}"
         )
-    at += 32
+
+
+class _Walk:
+    """Goes through binary data that says how long it is itself."""
+
+    def __init__(self, data: bytes, at: int) -> None:
+        self.data = data
+        self.at = at
+
+    def take(self, layout: str) -> tuple[int, ...]:
+        """The next numbers, of a layout of `struct`."""
+        size = struct.calcsize(layout)
+        found: tuple[int, ...] = struct.unpack(layout, _bytes(self.data, self.at, size))
+        self.at += size
+        return found
+
+    def array(self, dtype: str, count: int) -> npt.NDArray[Any]:
+        """The next ``count`` numbers, all of them in the file."""
+        found = _array(self.data, self.at, np.dtype(dtype), count)
+        self.at += found.nbytes
+        return found
+
+
+def _gmsh_4_nodes(walk: _Walk) -> None:
+    """Blocks of node numbers and places, after four counts."""
+    blocks, total, _, _ = walk.take("<4Q")
+    if total > len(walk.data):
+        raise ValueError(f"expected counts that {len(walk.data)} bytes can hold, found {total}")
     for _ in range(blocks):
-        _, _, parametric, count = struct.unpack("<3iQ", _bytes(data, at, 20))
+        _, _, parametric, count = walk.take("<3iQ")
         if parametric:
             raise ValueError("expected nodes without parameters, found some with")
-        _check_node_numbers(data, _array(data, at + 20, np.dtype("<u8"), count))
-        at += 20 + count * 32
+        _check_node_numbers(walk.data, walk.array("<u8", count))
+        walk.array("<f8", 3 * count)
+
+
+def _gmsh_4_elements(walk: _Walk) -> None:
+    """Blocks of elements of one kind, a number and its nodes each, after four counts."""
+    blocks, _, _, _ = walk.take("<4Q")
+    for _ in range(blocks):
+        _, _, kind, count = walk.take("<3iQ")
+        if not 0 < kind < len(_GMSH_NODES):
+            raise ValueError(f"expected a kind of element that Gmsh has, found {kind}")
+        walk.array("<u8", count * (1 + _GMSH_NODES[kind]))
+
+
+def _gmsh_4_entities(walk: _Walk) -> None:
+    """Points, curves, surfaces and volumes: a box, physical tags and what bounds them each."""
+    for dimension, count in enumerate(walk.take("<4Q")):
+        for _ in range(count):
+            walk.take("<i3d" if dimension == 0 else "<i6d")
+            walk.array("<i4", walk.take("<Q")[0])
+            if dimension:
+                walk.array("<i4", walk.take("<Q")[0])
+
+
+def _gmsh_4_periodic(walk: _Walk) -> None:
+    """Pairs of entities: an affine map and the nodes that correspond."""
+    for _ in range(walk.take("<Q")[0]):
+        walk.take("<3i")
+        walk.array("<f8", walk.take("<Q")[0])
+        walk.array("<u8", 2 * walk.take("<Q")[0])
+
+
+_GMSH_4: Final = {
+    b"$Nodes": _gmsh_4_nodes,
+    b"$Elements": _gmsh_4_elements,
+    b"$Entities": _gmsh_4_entities,
+    b"$Periodic": _gmsh_4_periodic,
+}
 
 
 def _check_node_numbers(data: bytes, found: npt.NDArray[Any]) -> None:

@@ -151,19 +151,22 @@ def _panel(panel: Panel, up: Up) -> str:
 
 
 def _grid(panel: Panel) -> str:
-    """The packed bits of a grid, deflated, for the viewer."""
+    return f'<script class="grid" type="application/json">{_json(view_facts(panel))}</script>'
+
+
+def view_facts(panel: Panel) -> dict[str, Any]:
+    """What the viewer makes a surface of, JSON-able: the packed bits of a grid, deflated."""
     grid = panel.grid
     factor = -(-max(grid.shape) // LARGEST_VIEW)
     if factor > 1:
         grid = ops.pool(grid, factor, "half")
     bits = zlib.compress(np.ascontiguousarray(grid.packed, "<u8").tobytes(), 9)
-    facts = {
+    return {
         "shape": grid.shape,
         "cubes": max(grid.shape) < CUBES_BELOW,
         "colour": panel.colour,
         "bits": base64.b64encode(bits).decode(),
     }
-    return f'<script class="grid" type="application/json">{_json(facts)}</script>'
 
 
 def _json(value: Any) -> str:

@@ -184,9 +184,9 @@
     card.dataset.ready = "yes";
   }
 
-  for (const card of document.querySelectorAll(".card")) {
+  function adopt(card) {
     const button = card.querySelector("button.turn");
-    if (!button || !card.querySelector("script.grid")) continue;
+    if (!button || !card.querySelector("script.grid")) return;
     button.hidden = false;
     button.addEventListener("click", () => turn(card, button).catch((error) => {
       button.textContent = "no 3-D here";
@@ -194,4 +194,7 @@
     }));
     if (card.dataset.open) button.click();
   }
+
+  for (const card of document.querySelectorAll(".card")) adopt(card);
+  window.mvdAdopt = adopt;  // for cards that come later, as those of `mvd serve`
 })();

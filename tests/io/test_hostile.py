@@ -14,56 +14,26 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import meshio
 import numpy as np
 import pytest
-import trimesh
+from fuzz.corpus import OPEN3D, one_of_each_format
 
 from mvd_toolkit import io
 from mvd_toolkit.cli import run
 from mvd_toolkit.errors import InputError
-from mvd_toolkit.grid import VoxelGrid
 
 SECONDS = 10.0
-OPEN3D = Path(__file__).parent.parent / "data" / "open3d"
 NO_END = ("obj", "abaqus")
 """A file of these that breaks off at the end of a line is a whole file."""
 
 COUNTED = ("off", "su2")
 """The last number of a file of these may lose a digit: nothing is missing then."""
 
-BALL = trimesh.creation.icosphere(subdivisions=1)
-BALL.vertices = BALL.vertices.round(4)  # meshio writes no longer ones to Nastran files
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A file of each format by the format's name."""
-    folder = tmp_path_factory.mktemp("whole")
-    dense = np.linalg.norm(np.indices((9, 8, 7)).T - 4, axis=-1).T < 3.2
-    files = {}
-    for known in io.known_formats():
-        path = files[known.name] = folder / f"a{known.suffixes[0]}"
-        if known.name == "open3d":
-            path.write_bytes((OPEN3D / "voxels_binary.ply").read_bytes())
-        elif known.kind == "grid":
-            io.save(VoxelGrid.from_dense(dense), path)
-        elif known.writes:
-            io.save_mesh(io.Mesh(BALL.vertices, BALL.faces), path)
-        else:
-            write_by_meshio(path, known.name)
-    return files
-
-
-def write_by_meshio(path: Path, name: str) -> None:
-    mesh = meshio.Mesh(BALL.vertices, {"triangle": BALL.faces})
-    if name != "su2":
-        meshio.write(path, mesh, {"vtk": "vtk42", "gmsh": "gmsh22"}.get(name, name))
-        return
-    cells = "".join(f"5 {a} {b} {c}\n" for a, b, c in BALL.faces)  # meshio cannot write it
-    points = "".join(f"{x} {y} {z}\n" for x, y, z in BALL.vertices)
-    counts = len(BALL.faces), len(BALL.vertices)
-    path.write_text(f"NDIME= 3\nNELEM= {counts[0]}\n{cells}NPOIN= {counts[1]}\n{points}")
+    return one_of_each_format(tmp_path_factory.mktemp("whole"))
 
 
 def outcomes(folder: Path) -> dict[str, tuple[str, str, float]]:
@@ -157,6 +127,13 @@ GMSH_2 = (
     "$Elements\n1\n1 2 2 0 1 1 2 3\n$EndElements\n"
 )
 GMSH_4 = "$MeshFormat\n4.1 {} 8\n"
+GMSH_41_NODES = (
+    GMSH_4.format(1).encode()
+    + struct.pack("<i", 1)
+    + b"\n$EndMeshFormat\n$Nodes\n"
+    + struct.pack("<4QiiiQ3Q9d", 1, 3, 1, 3, 2, 1, 0, 3, 1, 2, 3, *np.eye(3).ravel())
+    + b"\n$EndNodes\n"
+)
 NIFTI = struct.pack("<i36x8h", 348, 3, 32767, 32767, 32767, 1, 1, 1, 1).ljust(70, b"\0")
 NIFTI = (NIFTI + struct.pack("<hh", 2, 8)).ljust(108, b"\0") + struct.pack("<f", 352)
 NIFTI = NIFTI.ljust(344, b"\0") + b"n+1\0" + bytes(8)
@@ -215,6 +192,12 @@ FORGED: dict[str, bytes | Callable[[Path], None]] = {
     + b"\n$EndMeshFormat\n$Nodes\n"
     + struct.pack("<QQQQ", 1, 2**33, 1, 3)
     + struct.pack("<iiiQ", 2, 1, 0, 2**33),
+    "f.msh": GMSH_41_NODES
+    + b"$Elements\n"
+    + struct.pack("<4QiiiQ", 1, 1, 1, 1, 2, 1, 2, 2**54)
+    + b"$EndElements\n",
+    "g.msh": GMSH_41_NODES + b"$Entities\n" + struct.pack("<4Qi3dQ", 1, 0, 0, 0, 1, 0, 0, 0, 2**40),
+    "h.msh": GMSH_41_NODES + b'$NodeData\n1\n"a"\n1\n0\n3\n0\n9999\n9999999\n',
     "e.msh": b"$MeshFormat\n2.2 1 8\n"
     + struct.pack("<i", 1)
     + b"\n$EndMeshFormat\n$Nodes\n3\n"
