@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     )
     from mvd_toolkit.packed import PackedGrids
     from mvd_toolkit.pictures import render
+    from mvd_toolkit.reconstruction import Reconstructor, reconstruct
     from mvd_toolkit.solid_mesh import solidify
-    from mvd_toolkit.specs import BackboneSpec, PredictorSpec
+    from mvd_toolkit.specs import BackboneSpec, PredictorSpec, ReconstructorSpec
     from mvd_toolkit.upscale import Upscaler
     from mvd_toolkit.upscale_files import upscale_many
 
@@ -63,6 +64,8 @@ _HOME = {
     "OutputExistsError": "errors",
     "PackedGrids": "packed",
     "PredictorSpec": "specs",
+    "Reconstructor": "reconstruction",
+    "ReconstructorSpec": "specs",
     "ThresholdError": "errors",
     "UnavailableError": "errors",
     "Upscaler": "upscale",
@@ -80,6 +83,7 @@ _HOME = {
     "mirror": "ops",
     "pool": "ops",
     "project_odms": "ops",
+    "reconstruct": "reconstruction",
     "render": "pictures",
     "save": "io",
     "score": "evaluate",
@@ -101,6 +105,8 @@ __all__ = [
     "OutputExistsError",
     "PackedGrids",
     "PredictorSpec",
+    "Reconstructor",
+    "ReconstructorSpec",
     "ThresholdError",
     "UnavailableError",
     "Upscaler",
@@ -118,6 +124,7 @@ __all__ = [
     "mirror",
     "pool",
     "project_odms",
+    "reconstruct",
     "render",
     "save",
     "score",

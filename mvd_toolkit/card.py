@@ -58,3 +58,29 @@ def _inline(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def reconstructor_card(config: Mapping[str, Any], parameters: int) -> str:
+    """The card of a reconstructor's model; see `model_card`.
+
+    Args:
+        config: the content of config.json.
+        parameters: how many the network has.
+    """
+    about = dict(config["about"])
+    edge = config["edge"]
+    lines = [
+        *_header(about.get("licence")),
+        f"# {about.pop('name', 'MVD reconstructor')}",
+        "",
+        f"Makes a grid of {edge}³ voxels of one picture with mvd_toolkit {config['version']}: "
+        "`mvd reconstruct -m THIS_FOLDER picture.png`.",
+        "",
+        f"- Network: `{config['reconstructor']}` of plugin {config['plugin']} "
+        f"{config['plugin_version']}, {parameters:,} parameters",
+        f"- Pictures: {config['size']}x{config['size']} pixels, cut out on white",
+        f"- Grids: low rule {config['rule']}, axes of the {config['frame']}, z up",
+    ]
+    for key, value in about.items():
+        lines += ["", f"## {key.replace('_', ' ').capitalize()}", "", *_section(value)]
+    return "\n".join(lines) + "\n"

@@ -36,6 +36,8 @@ from mvd_toolkit.errors import InputError, MVDError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.pair_file import pair_file_name, write_pair
 from mvd_toolkit.shape_files import ShapeFile, find_shapes
+from mvd_toolkit.views import SUFFIX as VIEWS_SUFFIX
+from mvd_toolkit.views import ViewRecipe, write_views
 from mvd_toolkit.voxelize import Pair
 
 Edges = tuple[int, int]
@@ -92,6 +94,7 @@ class _Item:
     fractions: tuple[float, ...]
     split_by: Edges
     copies: CopyRecipe
+    views: ViewRecipe | None
 
 
 def convert_dataset(
@@ -101,6 +104,7 @@ def convert_dataset(
     pairs: Sequence[Edges] = ((32, 256),),
     split: Sequence[float] = DEFAULT_FRACTIONS,
     copies: CopyRecipe | None = None,
+    views: ViewRecipe | None = None,
     up: Axis | None = None,
     workers: int | None = None,
     on_item: Callable[[ItemOutcome, int, int], None] | None = None,
@@ -114,6 +118,7 @@ def convert_dataset(
         split: shares of train, val and test; see `split_of`. Every copy and every edge of a shape
             is in the same.
         copies: how to make more of the training meshes; a dataset that is there may get more.
+        views: which pictures are made of each mesh; None: none. Copies have none.
         up: vertical of all the shapes; by default that of their layout.
         workers: processes; 0 or None: one a core; 1: this one.
         on_item: told each outcome, how many are done and how many there are.
@@ -123,6 +128,7 @@ def convert_dataset(
 
     Raises:
         UsageError: the edges or shares make no sense, or the dataset was made by another recipe.
+        UnavailableError: pictures are asked for and cannot be made here.
         InputError: there is no shape.
         OutputExistsError: another process is writing there.
     """
@@ -132,11 +138,13 @@ def convert_dataset(
     for edges in pairs:
         _check_edges(edges)
     found = find_shapes([shapes] if isinstance(shapes, (str, Path)) else shapes, up)
+    if views:
+        _check_renderer()
     with only_writer(out):
-        recipe, split_by = _recipe(out, split, min(pairs), copies)
+        recipe, split_by = _recipe(out, split, min(pairs), copies, views)
         remove_leftovers(out, *(out / part for part in SPLITS))
         write_description(out, pairs, recipe=recipe)
-        finished = _Finished(out, tuple(pairs), copies.count)
+        finished = _Finished(out, tuple(pairs), copies.count, views is not None)
         report = ConvertReport(out)
 
         def done(outcome: ItemOutcome) -> None:
@@ -145,7 +153,8 @@ def convert_dataset(
                 on_item(outcome, len(report.outcomes), len(found))
 
         def item(shape: ShapeFile, name: str, sha256: str) -> _Item:
-            return _Item(shape, name, sha256, out, tuple(pairs), tuple(split), split_by, copies)
+            edges, shares = tuple(pairs), tuple(split)
+            return _Item(shape, name, sha256, out, edges, shares, split_by, copies, views)
 
         items = (item(*todo) for todo in _unfinished(found, finished, done))
         for outcome in _convert_all(items, _worker_count(workers, len(found))):
@@ -164,6 +173,12 @@ def _path(shape: ShapeFile) -> str:
     return str(shape.path)
 
 
+def _check_renderer() -> None:
+    from mvd_toolkit.mesh_renderer import check_available
+
+    check_available()
+
+
 def _check_edges(edges: Edges) -> None:
     low, high = edges
     if low < 1 or high % low or not low < high <= LARGEST_EDGE:
@@ -174,7 +189,11 @@ def _check_edges(edges: Edges) -> None:
 
 
 def _recipe(
-    out: Path, split: Sequence[float], split_by: Edges, copies: CopyRecipe
+    out: Path,
+    split: Sequence[float],
+    split_by: Edges,
+    copies: CopyRecipe,
+    views: ViewRecipe | None,
 ) -> tuple[dict[str, Any], Edges]:
     """What decides the dataset's content, and the edges whose low grid decides the split.
 
@@ -186,6 +205,8 @@ def _recipe(
         "split_by": list(split_by),
         "copies": copies.to_dict(),
     }
+    if views:
+        recipe["views"] = views.to_dict()
     if not (out / "dataset.json").exists():
         return recipe, split_by
     before = read_description(out)
@@ -204,6 +225,13 @@ def _recipe(
             )
     if old["count"] > copies.count:
         recipe["copies"] = old
+    if "views" in before:
+        if views and before["views"] != views.to_dict():
+            raise UsageError(
+                f"{out}: its views were made by {before['views']}, expected the same, "
+                f"found {views.to_dict()}"
+            )
+        recipe["views"] = before["views"]
     low, high = recipe["split_by"]
     return recipe, (low, high)
 
@@ -211,15 +239,17 @@ def _recipe(
 class _Finished:
     """Which pairs were there when the conversion began."""
 
-    def __init__(self, out: Path, pairs: Sequence[Edges], copies: int) -> None:
+    def __init__(self, out: Path, pairs: Sequence[Edges], copies: int, views: bool) -> None:
         self._pairs, self._copies = pairs, copies
+        seen = {path.name for part in SPLITS for path in (out / part).glob(f"*{VIEWS_SUFFIX}")}
+        self._views = seen if views else None
         self._files = {path.name: part for part in SPLITS for path in (out / part).glob("*.npz")}
 
     def has(self, name: str) -> bool:
         """Whether all the pairs of a shape are."""
         plain = [pair_file_name(name, *edges) for edges in self._pairs]
         parts = {self._files.get(file) for file in plain}
-        if None in parts:
+        if None in parts or (self._views is not None and name + VIEWS_SUFFIX not in self._views):
             return False
         numbers = range(1, self._copies + 1) if parts == {"train"} else ()
         return all(
@@ -290,6 +320,8 @@ def _convert(item: _Item) -> ItemOutcome:
                 pair = None if file.exists() else first if same else make(edges, number)
                 if pair is not None:
                     write_pair(file.parent, name, pair, source_sha256=item.sha256)
+        if item.views:
+            _make_views(item, item.views, item.dataset / split / (item.name + VIEWS_SUFFIX))
     except MVDError as error:
         return ItemOutcome(path, "failed", str(error))
     except (MemoryError, RecursionError) as error:
@@ -329,6 +361,24 @@ def _pair_maker(item: _Item) -> Callable[[Edges, int], Pair | None] | None:
         return make_pair(vertices, mesh.faces, low, high // low, placement=placement, threads=1)
 
     return of_mesh
+
+
+def _make_views(item: _Item, recipe: ViewRecipe, file: Path) -> None:
+    """Write the pictures of a shape, if they are not there.
+
+    Raises:
+        InputError: it is no mesh.
+    """
+    from mvd_toolkit import io
+    from mvd_toolkit.mesh_renderer import make_views
+
+    if file.exists():
+        return
+    shape = item.shape
+    if io.sniff(shape.path).kind == "grid":
+        raise InputError(f"{shape.path}: expected a mesh to make pictures of, found a grid")
+    mesh = io.load_mesh(shape.path)
+    write_views(file, make_views(mesh, shape.up, recipe, item.sha256, item.split_by))
 
 
 def _fine(grid: VoxelGrid, edge: int, path: Path) -> VoxelGrid:

@@ -34,6 +34,7 @@ SPLITS: Final = ("train", "val", "test")
 DEFAULT_FRACTIONS: Final = (0.8, 0.1, 0.1)
 MAX_EDGE: Final = 2048
 """Largest edge of a fine grid in a dataset."""
+_RECIPE: Final = ("split_by", "copies", "views")
 
 
 def split_of(low: VoxelGrid, fractions: Sequence[float] = DEFAULT_FRACTIONS) -> str:
@@ -88,8 +89,8 @@ def write_description(
     Args:
         dataset: its directory.
         pairs: edges of the low and the fine grids, voxels. Those described before stay.
-        recipe: what decided the pairs: ``split``, ``split_by``, ``copies``; by default the one that
-            is there.
+        recipe: what decided the pairs: ``split``, ``split_by``, ``copies``, ``views``; by default
+            the one that is there.
         left_out: what there is no pair of, ``{"source": …, "status": …, "why": …}`` each; None:
             the dataset is being made, and its files are not hashed yet.
         told: sources that ``left_out`` tells about; what is known of others stays.
@@ -112,7 +113,7 @@ def write_description(
         "pairs": [list(pair) for pair in edges],
         "rules": list(LOW_RULES),
         "split": before.get("split", list(DEFAULT_FRACTIONS)),
-        **(recipe or {key: before[key] for key in ("split_by", "copies") if key in before}),
+        **(recipe or {key: before[key] for key in _RECIPE if key in before}),
         "normalisation": "the longest side of a mesh inside a margin of a fine voxel, centred; "
         "copies anywhere in it",
         "conventions": {

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import pluggy
 
 from mvd_toolkit.io.format import Format
-from mvd_toolkit.specs import BackboneSpec, MetricSpec, PredictorSpec
+from mvd_toolkit.specs import BackboneSpec, MetricSpec, PredictorSpec, ReconstructorSpec
 
 hookspec = pluggy.HookspecMarker("mvd")
 hookimpl = pluggy.HookimplMarker("mvd")
@@ -33,6 +33,11 @@ def mvd_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
 @hookspec
 def mvd_register_predictors(register: Callable[[PredictorSpec], None]) -> None:
     """Call ``register(spec)`` for each predictor that is no backbone."""
+
+
+@hookspec
+def mvd_register_reconstructors(register: Callable[[ReconstructorSpec], None]) -> None:
+    """Call ``register(spec)`` for each network that makes a coarse grid of a picture."""
 
 
 @hookspec

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 
 from mvd_toolkit.adversary import Adversary
 from mvd_toolkit.model import Predictor
 from mvd_toolkit.parallel import Parallel
-from mvd_toolkit.specs import Role
-from mvd_toolkit.training_batches import Batch
 from mvd_toolkit.training_settings import Settings
+
+
+class Learnable(Protocol):
+    """A batch that a network learns from."""
+
+    def loss_arguments(self, faces: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the network's ``loss`` takes; ``faces`` of each shape are looked at."""
 
 
 class Learner:
     """A predictor, its optimiser, and its averaged twin, which is what is validated and saved.
 
     Attributes:
-        role: silhouette or depth.
+        name: what it is called in logs: silhouette, depth, reconstructor.
         predictor: the network that takes steps.
         average: the exponential moving average of its weights, in eval mode; without averaging,
             a copy of the weights themselves.
     """
 
     def __init__(
-        self, role: Role, predictor: torch.nn.Module, settings: Settings, parallel: Parallel
+        self, name: str, predictor: torch.nn.Module, settings: Settings, parallel: Parallel
     ) -> None:
         device = parallel.device
-        self.role = role
+        self.name = name
         self.predictor = predictor.to(device).train()
         self.average = copy.deepcopy(predictor).eval().requires_grad_(False)
         self._settings = settings
@@ -49,7 +54,7 @@ class Learner:
         self._parallel = parallel
         self._loss = parallel.setup(self.predictor, self._optimiser)
 
-    def step(self, batch: Batch, step: int, rate: float) -> dict[str, float]:
+    def step(self, batch: Learnable, step: int, rate: float) -> dict[str, float]:
         """Take one step at a learning rate; figures for the log.
 
         A gradient that is not finite is skipped, and told as ``skipped`` 1.
@@ -58,12 +63,9 @@ class Learner:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
         more: dict[str, Any] = {"judge": self._adversary.judge} if self._adversary else {}
-        if batch.coverage is not None:
-            more["coverage"] = batch.coverage
+        arguments, named = batch.loss_arguments(self._settings.faces)
         with self._autocast:
-            loss, figures = self._loss(
-                batch.low, batch.rule_index, batch.odms, self._settings.faces, **more
-            )
+            loss, figures = self._loss(*arguments, **named, **more)
         weight = self._parallel.weight(figures.pop("pixels", 1.0))
         self._parallel.backward(weight * loss)
         limit = self._settings.clip or float("inf")

@@ -18,21 +18,18 @@ before anything is allocated; no pickle is read.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from mvd_toolkit import plugins
 from mvd_toolkit.card import model_card
 from mvd_toolkit.conventions import LOW_RULES
-from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
+from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.model_config import SCHEMA, Fusion, ModelConfig
 from mvd_toolkit.model_directory import (
     CONFIG,
@@ -42,11 +39,9 @@ from mvd_toolkit.model_directory import (
     model_hash,
     naming,
     read_config,
-    read_json,
 )
+from mvd_toolkit.model_files import CARD, half_state, new_directory, read_weights, write
 from mvd_toolkit.specs import Role
-
-_CARD: Final = "README.md"
 
 Predictor = Callable[[torch.Tensor, str], torch.Tensor]
 """(B, N, N, N) bool low grids and the rule they were made by, to (B, 6, sN, sN) float32."""
@@ -125,21 +120,13 @@ class Model:
             OutputExistsError: the directory exists and may not be replaced.
             InputError: a weight is not finite in half precision.
         """
-        target = Path(directory)
-        _check_target(target, overwrite)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.tmp"
-        try:
-            temporary.mkdir()
+        with new_directory(directory, SCHEMA, overwrite=overwrite) as place:
             for role in ROLES:
-                _save_predictor(self._predictor(role), temporary, role)
-            _write(temporary / _CARD, self.card().encode())
+                _save_predictor(self._predictor(role), place, role)
+            write(place / CARD, self.card().encode())
             config = json.dumps(self.config.to_dict(), indent=2) + "\n"
-            _write(temporary / CONFIG, config.encode())
-            _swap(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return target
+            write(place / CONFIG, config.encode())
+        return Path(directory)
 
     def to(self, device: str | torch.device) -> Model:
         """Move the predictors to a device, in place; on a GPU with channels last."""
@@ -213,15 +200,7 @@ def _load_predictor(directory: Path, role: Role, config: ModelConfig) -> Predict
     path = directory / f"{role}.safetensors"
     with torch.device("meta"):
         expected = _build(role, section, directory, config.scale).state_dict()
-    with naming(path):
-        _check_shapes(path, expected, needs)
-        state = {
-            name: tensor.float() if tensor.is_floating_point() else tensor
-            for name, tensor in load_file(path).items()
-        }
-        damaged = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-        if damaged:
-            raise InputError(f"{damaged[0]} is not finite")
+    state = read_weights(path, expected, needs)
     predictor = _build(role, section, directory, config.scale)
     predictor.load_state_dict(state)
     return cast(Predictor, predictor.eval())
@@ -279,38 +258,7 @@ def predictor_class(kind: Any, role: Role) -> Any:
     raise InputError(f"{role}.kind: expected view, paper or plugin, found {kind!r}")
 
 
-def _check_shapes(path: Path, expected: Mapping[str, torch.Tensor], needs: str) -> None:
-    """Compare the file's header with what the config builds, before weights are read."""
-    with safe_open(path, framework="pt") as file:
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    for name, tensor in expected.items():
-        if name not in found:
-            raise InputError(f"weight {name!r} is missing ({needs})")
-        if found[name] != tuple(tensor.shape):
-            raise InputError(
-                f"weight {name!r}: expected shape {tuple(tensor.shape)} as config.json and "
-                f"{needs} say, found {found[name]}"
-            )
-    extra = sorted(set(found) - set(expected))
-    if extra:
-        raise InputError(f"weight {extra[0]!r} is not part of the network ({needs})")
-
-
 # Writing
-
-
-def _half(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The state as saved: parameters in half precision, buffers as they are."""
-    parameters = dict(module.named_parameters())
-    state = {}
-    for name, tensor in module.state_dict().items():
-        tensor = tensor.detach().cpu().contiguous().clone()
-        if name in parameters and tensor.is_floating_point():
-            tensor = tensor.half()
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"weight {name!r} is not finite in half precision")
-        state[name] = tensor
-    return state
 
 
 def _contents(predictor: Predictor) -> Iterator[tuple[str, bytes]]:
@@ -318,7 +266,7 @@ def _contents(predictor: Predictor) -> Iterator[tuple[str, bytes]]:
     if isinstance(predictor, ExternalPredictor):
         yield from folder_contents(predictor.directory)
     elif isinstance(predictor, torch.nn.Module):
-        for name, tensor in sorted(_half(predictor).items()):
+        for name, tensor in sorted(half_state(predictor).items()):
             yield f"{name} {tensor.dtype} {tuple(tensor.shape)}", tensor.numpy().tobytes()
 
 
@@ -327,42 +275,6 @@ def _save_predictor(predictor: Predictor, directory: Path, role: Role) -> None:
         shutil.copytree(predictor.directory, directory / role)
     elif isinstance(predictor, torch.nn.Module):
         # save_file would make it readable by its owner alone.
-        _write(directory / f"{role}.safetensors", save(_half(predictor)))
+        write(directory / f"{role}.safetensors", save(half_state(predictor)))
     else:
         raise UsageError(f"{role}: a {type(predictor).__name__} cannot be saved")
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not overwrite:
-        raise OutputExistsError(f"{target} exists")
-    try:
-        is_model = read_json(target / CONFIG).get("schema") == SCHEMA
-    except (InputError, AttributeError):
-        is_model = False
-    if not is_model:
-        raise OutputExistsError(f"{target} exists and is no model directory")
-
-
-def _swap(temporary: Path, target: Path) -> None:
-    """Put the new directory in place of the old one, if any."""
-    old = temporary.with_suffix(".old")
-    if target.exists():
-        os.rename(target, old)
-    os.rename(temporary, target)
-    _fsync(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    _fsync(path)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

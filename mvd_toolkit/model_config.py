@@ -106,14 +106,14 @@ class ModelConfig:
             found = values.get("schema") if isinstance(values, dict) else type(values).__name__
             raise InputError(f"schema: expected {SCHEMA!r}, found {found!r}")
         values = {key: value for key, value in values.items() if key != "schema"}
-        _check_keys(cls, values, "")
-        _check_type(values["scale"], int, "scale")
+        check_keys(cls, values, "")
+        check_type(values["scale"], int, "scale")
         for key in ("silhouette", "depth", "fusion", "about"):
-            _check_type(values.get(key, {}), dict, key)
+            check_type(values.get(key, {}), dict, key)
         rules = values.get("rules", list(LOW_RULES))
-        _check_type(rules, list, "rules")
+        check_type(rules, list, "rules")
         fusion = values.get("fusion", {})
-        _check_keys(Fusion, fusion, "fusion.")
+        check_keys(Fusion, fusion, "fusion.")
         for key, kind in (
             ("silhouette_threshold", (int, float)),
             ("smooth_threshold", (int, float, type(None))),
@@ -121,11 +121,16 @@ class ModelConfig:
             ("structure_votes", int),
         ):
             if key in fusion:
-                _check_type(fusion[key], kind, f"fusion.{key}")
+                check_type(fusion[key], kind, f"fusion.{key}")
         return cls(**{**values, "rules": tuple(map(str, rules)), "fusion": Fusion(**fusion)})
 
 
-def _check_keys(cls: Any, values: Mapping[str, Any], prefix: str) -> None:
+def check_keys(cls: Any, values: Mapping[str, Any], prefix: str) -> None:
+    """Check that the keys are the fields of a dataclass, with all that have no default.
+
+    Raises:
+        InputError: one is unknown or missing.
+    """
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
@@ -136,7 +141,12 @@ def _check_keys(cls: Any, values: Mapping[str, Any], prefix: str) -> None:
             raise InputError(f"key {prefix + name!r} is missing")
 
 
-def _check_type(value: Any, kinds: Any, name: str) -> None:
+def check_type(value: Any, kinds: Any, name: str) -> None:
+    """Check that a value is of a type, or of one of several.
+
+    Raises:
+        InputError: it is not.
+    """
     if not isinstance(value, kinds) or (isinstance(value, bool)):
         kinds = kinds if isinstance(kinds, tuple) else (kinds,)
         expected = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)

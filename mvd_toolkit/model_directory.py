@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ PACKAGED: Final = Path(__file__).parent / "weights"
 """The models that come with the package, a directory each."""
 
 DEFAULT_NAME: Final = "default"
+RECONSTRUCTOR_NAME: Final = "reconstruct"
 MAX_TEXT_BYTES: Final = 2**20
 """Largest config.json or README.md that is read."""
 
@@ -51,17 +52,30 @@ def packaged_models() -> list[str]:
     return sorted(path.parent.name for path in PACKAGED.glob(f"*/{CONFIG}"))
 
 
-def find_model(model: str | Path | None) -> Path:
+def find_reconstructor(model: str | Path | None) -> Path:
+    """The directory of a reconstructor's model; None: of the one that comes with the package.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    return find_model(model, RECONSTRUCTOR_NAME)
+
+
+def find_model(model: str | Path | None, default: str = DEFAULT_NAME) -> Path:
     """The directory of a model: see `Model.load`.
+
+    Args:
+        model: None, the name of a model that comes with the package, or a path.
+        default: the name that None stands for.
 
     Raises:
         UnavailableError: there is none.
     """
     if model is None:
-        if (PACKAGED / DEFAULT_NAME / CONFIG).is_file():
-            return PACKAGED / DEFAULT_NAME
+        if (PACKAGED / default / CONFIG).is_file():
+            return PACKAGED / default
         raise UnavailableError(
-            f"the default model is not there: expected {PACKAGED / DEFAULT_NAME}; "
+            f"the default model is not there: expected {PACKAGED / default}; "
             "name one with -m, or train one with `mvd train`"
         )
     text = str(model)
@@ -117,6 +131,15 @@ def model_hash(config: ModelConfig, contents: dict[Role, Iterable[tuple[str, byt
         for name, content in contents[role]:
             digest.update(f"{role}/{name}\n".encode())
             digest.update(content)
+    return digest.hexdigest()
+
+
+def weights_hash(deciding: Mapping[str, Any], contents: Iterable[tuple[str, bytes]]) -> str:
+    """SHA-256 of settings and of the names and bytes of weights, in a fixed order."""
+    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode())
+    for name, content in contents:
+        digest.update(f"{name}\n".encode())
+        digest.update(content)
     return digest.hexdigest()
 
 

@@ -28,7 +28,7 @@ import pluggy
 from mvd_toolkit import hookspecs
 from mvd_toolkit.errors import MVDError, UnavailableError
 from mvd_toolkit.io.format import Format
-from mvd_toolkit.specs import BackboneSpec, MetricSpec, PredictorSpec
+from mvd_toolkit.specs import BackboneSpec, MetricSpec, PredictorSpec, ReconstructorSpec
 
 GROUP: Final = "mvd_toolkit"
 """The entry-point group."""
@@ -49,7 +49,9 @@ _BUILT_IN: Final = (
 """The package's own formats and metrics: plugins like any other, but no installation can lose
 them."""
 
-Spec = TypeVar("Spec", BackboneSpec, PredictorSpec, Format, MetricSpec)
+Kind = Literal["backbone", "predictor", "reconstructor", "format", "metric"]
+
+Spec = TypeVar("Spec", BackboneSpec, PredictorSpec, ReconstructorSpec, Format, MetricSpec)
 
 
 class PluginError(MVDError):
@@ -68,6 +70,7 @@ class PluginRow:
         status: "ok", "failed", or "off" when ``MVD_PLUGINS`` switches it off.
         backbones: names of the backbones it gives.
         predictors: names of the predictors it gives.
+        reconstructors: names of the reconstructors it gives.
         formats: names of the file formats it gives.
         metrics: names of the metrics it gives.
         error: why it failed; empty otherwise.
@@ -80,6 +83,7 @@ class PluginRow:
     status: Literal["ok", "failed", "off"] = "ok"
     backbones: tuple[str, ...] = ()
     predictors: tuple[str, ...] = ()
+    reconstructors: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     error: str = ""
@@ -91,6 +95,7 @@ class Registry:
 
     backbones: dict[str, BackboneSpec] = field(default_factory=dict)
     predictors: dict[str, PredictorSpec] = field(default_factory=dict)
+    reconstructors: dict[str, ReconstructorSpec] = field(default_factory=dict)
     formats: dict[str, Format] = field(default_factory=dict)
     metrics: dict[str, MetricSpec] = field(default_factory=dict)
     rows: list[PluginRow] = field(default_factory=list)
@@ -124,6 +129,20 @@ def predictor(name: str) -> PredictorSpec:
     return _lookup("predictor", name, _registry().predictors)
 
 
+def reconstructors() -> dict[str, ReconstructorSpec]:
+    """All reconstructors by name."""
+    return dict(_registry().reconstructors)
+
+
+def reconstructor(name: str) -> ReconstructorSpec:
+    """The reconstructor called ``name``.
+
+    Raises:
+        UnavailableError: there is none; the message names those there are.
+    """
+    return _lookup("reconstructor", name, _registry().reconstructors)
+
+
 def formats() -> dict[str, Format]:
     """All file formats by name, the package's own first."""
     return dict(_registry().formats)
@@ -148,8 +167,8 @@ def plugin_report() -> list[PluginRow]:
     return list(_registry().rows)
 
 
-def provider(kind: Literal["backbone", "predictor", "format", "metric"], name: str) -> PluginRow:
-    """The plugin that gives the backbone, predictor, format or metric called ``name``.
+def provider(kind: Kind, name: str) -> PluginRow:
+    """The plugin that gives the backbone, predictor, reconstructor … called ``name``.
 
     Raises:
         UnavailableError: no plugin gives it.
@@ -158,6 +177,7 @@ def provider(kind: Literal["backbone", "predictor", "format", "metric"], name: s
         given = {
             "backbone": row.backbones,
             "predictor": row.predictors,
+            "reconstructor": row.reconstructors,
             "format": row.formats,
             "metric": row.metrics,
         }
@@ -247,12 +267,14 @@ def _load(candidate: _Candidate, manager: pluggy.PluginManager, registry: Regist
         return dataclasses.replace(row, status="failed", error=_reason(error))
     registry.backbones.update(found.backbones)
     registry.predictors.update(found.predictors)
+    registry.reconstructors.update(found.reconstructors)
     registry.formats.update(found.formats)
     registry.metrics.update(found.metrics)
     return dataclasses.replace(
         row,
         backbones=tuple(found.backbones),
         predictors=tuple(found.predictors),
+        reconstructors=tuple(found.reconstructors),
         formats=tuple(found.formats),
         metrics=tuple(found.metrics),
     )
@@ -265,6 +287,12 @@ def _ask(plugin: Any, manager: pluggy.PluginManager, registry: Registry) -> Regi
     for hook, kind, taken, mine in (
         ("mvd_register_backbones", BackboneSpec, registry.backbones, found.backbones),
         ("mvd_register_predictors", PredictorSpec, registry.predictors, found.predictors),
+        (
+            "mvd_register_reconstructors",
+            ReconstructorSpec,
+            registry.reconstructors,
+            found.reconstructors,
+        ),
         ("mvd_register_formats", Format, registry.formats, found.formats),
         ("mvd_register_metrics", MetricSpec, registry.metrics, found.metrics),
     ):
@@ -274,7 +302,7 @@ def _ask(plugin: Any, manager: pluggy.PluginManager, registry: Registry) -> Regi
 
 
 def _register(
-    kind: type[BackboneSpec] | type[PredictorSpec] | type[Format] | type[MetricSpec],
+    kind: type[Any],
     taken: dict[str, Any],
     mine: dict[str, Any],
 ) -> Callable[[Any], None]:
@@ -324,19 +352,24 @@ def _check_suffixes(form: Format, others: Iterable[Format]) -> None:
 
 
 def check_spec(spec: Any) -> None:
-    """Check what a `BackboneSpec`, `PredictorSpec` or `MetricSpec` says of itself.
+    """Check what a spec of `specs` says of itself.
 
     Raises:
         PluginError: what breaks the contract.
     """
-    if not isinstance(spec, (BackboneSpec, PredictorSpec, MetricSpec)):
+    kinds = (BackboneSpec, PredictorSpec, ReconstructorSpec, MetricSpec)
+    if not isinstance(spec, kinds):
         raise PluginError(
-            f"expected a BackboneSpec, PredictorSpec or MetricSpec, found {type(spec).__name__}"
+            f"expected a BackboneSpec, PredictorSpec, ReconstructorSpec or MetricSpec, "
+            f"found {type(spec).__name__}"
         )
     where = f"{type(spec).__name__} {spec.name!r}"
     _check_api_and_name(spec, where)
     if isinstance(spec, MetricSpec):
         _check_metric(spec, where)
+        return
+    if isinstance(spec, ReconstructorSpec):
+        _check_reconstructor(spec, where)
         return
     if not spec.scales or not all(isinstance(s, int) and s > 1 for s in spec.scales):
         raise PluginError(f"{where}: expected scales above 1, found {spec.scales!r}")
@@ -344,7 +377,7 @@ def check_spec(spec: Any) -> None:
 
 
 def _check_api_and_name(
-    spec: BackboneSpec | PredictorSpec | Format | MetricSpec, where: str
+    spec: BackboneSpec | PredictorSpec | ReconstructorSpec | Format | MetricSpec, where: str
 ) -> None:
     if spec.api != API:
         raise PluginError(f"{where}: written for plugin api {spec.api}, this mvd speaks {API}")
@@ -359,6 +392,14 @@ def _check_metric(spec: MetricSpec, where: str) -> None:
         raise PluginError(
             f"{where}: expected better to be higher, lower or neither, found {spec.better!r}"
         )
+
+
+def _check_reconstructor(spec: ReconstructorSpec, where: str) -> None:
+    if not (isinstance(spec.size, int) and 8 <= spec.size <= 1024):
+        raise PluginError(f"{where}: expected a size of 8 to 1024 pixels, found {spec.size!r}")
+    if not 0 < spec.threshold < 1:
+        raise PluginError(f"{where}: expected a threshold in (0, 1), found {spec.threshold!r}")
+    _check_options(spec.options, where)
 
 
 def _check_options(options: Any, where: str) -> None:

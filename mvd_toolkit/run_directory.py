@@ -12,8 +12,7 @@ import torch
 
 from mvd_toolkit import __version__
 from mvd_toolkit.curves import draw_curves
-from mvd_toolkit.data import PairDataset
-from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError
+from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
 from mvd_toolkit.io.atomic import atomic
 from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.training_settings import Settings
@@ -24,6 +23,21 @@ Report = Callable[[Mapping[str, Any], float], None]
 """Told each line of metrics.jsonl, and the fraction of the run that is done."""
 
 
+class Dataset(Protocol):
+    """What a run learns from, as far as its recipe tells of it."""
+
+    directory: Path
+    low: int
+    high: int
+
+    def __len__(self) -> int:
+        """Shapes or pairs."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one, another dataset."""
+
+
 class RunDirectory:
     """``run.json``, ``metrics.jsonl``, ``curves.svg``, ``state/`` and ``model/``."""
 
@@ -32,7 +46,7 @@ class RunDirectory:
         self.state = self.path / "state"
         self.model = self.path / "model"
 
-    def claim(self, settings: Settings, dataset: PairDataset) -> None:
+    def claim(self, settings: Settings, dataset: Dataset) -> None:
         """Write run.json, or check that the one there holds the same recipe.
 
         Raises:
@@ -111,6 +125,22 @@ class RunDirectory:
         if not isinstance(state, dict):
             raise InputError(f"{path}: is no training state")
         return state
+
+
+def resumed_settings(
+    run: RunDirectory, settings: Settings | None, options: dict[str, Any]
+) -> Settings:
+    """The settings of the run that goes on.
+
+    Raises:
+        UsageError: there is no run, or others are given.
+    """
+    if settings is not None or any(value is not None for value in options.values()):
+        raise UsageError("resume: takes its settings from the run, found others")
+    recipe = run.recipe()
+    if recipe is None:
+        raise UsageError(f"resume: {run.path / 'run.json'} is not there")
+    return Settings.from_dict(recipe["settings"])
 
 
 class Log:

@@ -1,4 +1,4 @@
-"""What a plugin declares: `BackboneSpec`, `PredictorSpec` and `MetricSpec`."""
+"""What a plugin declares: `BackboneSpec`, `PredictorSpec`, `ReconstructorSpec`, `MetricSpec`."""
 
 from __future__ import annotations
 
@@ -68,6 +68,38 @@ class PredictorSpec:
     load: Callable[..., Callable[[Any], Any]]
     options: type = field(default=NoOptions)
     scales: tuple[int, ...] = (2, 4, 8)
+    licence: str = "MIT"
+    description: str = ""
+    api: int = 1
+
+
+@dataclass(frozen=True)
+class ReconstructorSpec:
+    """A network that makes a coarse grid of one picture; the core prepares the picture.
+
+    Attributes:
+        name: what ``--reconstructor`` calls it.
+        build: ``build(size, edge, **options)`` gives a ``torch.nn.Module`` that maps pictures
+            (B, 3, size, size) float32, red, green and blue from 0 to 1, to logits (B, edge, edge,
+            edge) of a voxel being occupied, indexed [x, y, z] with z up. It may have a method
+            ``encode`` that maps them to (B, D) and whose values `forward` goes by alone: then the
+            model can tell pictures that are like nothing it learned from.
+        loss: maps logits and targets (B, edge, edge, edge), in [0, 1], to a number; None: binary
+            cross-entropy plus Dice.
+        options: a dataclass of the options ``build`` takes, with their types and defaults.
+        size: edge of the pictures, pixels.
+        threshold: a voxel is occupied when its probability is above it.
+        licence: SPDX name of the licence of its code.
+        description: one line.
+        api: version of this contract.
+    """
+
+    name: str
+    build: Callable[..., torch.nn.Module]
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    options: type = NoOptions
+    size: int = 128
+    threshold: float = 0.5
     licence: str = "MIT"
     description: str = ""
     api: int = 1

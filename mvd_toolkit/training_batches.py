@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,11 @@ class Batch:
     rule_index: torch.Tensor
     odms: torch.Tensor
     coverage: torch.Tensor | None = None
+
+    def loss_arguments(self, faces: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and named arguments of a predictor's ``loss``."""
+        named = {} if self.coverage is None else {"coverage": self.coverage}
+        return (self.low, self.rule_index, self.odms, faces), named
 
 
 @dataclass(frozen=True)

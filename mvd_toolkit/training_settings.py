@@ -26,9 +26,10 @@ class Settings:
 
     Attributes:
         preset: which preset it started from.
-        kind: "view" or "paper": which predictors stand over the backbones.
+        kind: "view" or "paper": which predictors stand over the backbones; "reconstruct": none do.
         silhouette: backbone or predictor of the silhouette.
         depth: backbone or predictor of the depth.
+        reconstructor: the network from pictures to grids, for kind "reconstruct".
         options: role -> what its predictor is built with: ``options`` of the backbone, and
             whatever else its config takes.
         unit: what the run's length is counted in.
@@ -61,6 +62,7 @@ class Settings:
     kind: str = "view"
     silhouette: str = "unet"
     depth: str = "unet"
+    reconstructor: str = ""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unit: Unit = "epochs"
     length: float = 40
@@ -165,7 +167,7 @@ def make_settings(
     base = PRESETS[preset]
     given = dict(options or {})
     changes = {name: value for name, value in changes.items() if value is not None}
-    changes = _TRAINING.take(given).get("train", {}) | changes
+    changes = take_training_options(given) | changes
     unknown = set(changes) - {f.name for f in dataclasses.fields(Settings)}
     if unknown:
         raise UsageError(f"training has no setting {sorted(unknown)[0]!r}")
@@ -173,14 +175,14 @@ def make_settings(
         base,
         silhouette=silhouette or backbone or base.silhouette,
         depth=depth or backbone or base.depth,
-        **_length(epochs, steps, minutes),
+        **run_length(epochs, steps, minutes),
         **changes,
     )
     settings = dataclasses.replace(
         settings,
         options={role: _role_options(settings, base, role, given) for role in _ROLES},
     )
-    _check(settings)
+    check_settings(settings)
     return settings
 
 
@@ -200,7 +202,12 @@ def is_backbone(name: str, role: Role) -> bool:
     return False
 
 
-def _length(epochs: float | None, steps: int | None, minutes: float | None) -> dict[str, Any]:
+def run_length(epochs: float | None, steps: int | None, minutes: float | None) -> dict[str, Any]:
+    """The fields of `Settings` that a length told in one of three units sets.
+
+    Raises:
+        UsageError: it is told in several.
+    """
     lengths = {"epochs": epochs, "steps": steps, "minutes": minutes}
     given = {unit: length for unit, length in lengths.items() if length is not None}
     if len(given) > 1:
@@ -248,11 +255,17 @@ _TRAINING: Final = _Place(
     tuple(
         f.name
         for f in dataclasses.fields(Settings)
-        if f.name not in ("preset", "kind", "silhouette", "depth", "options", "unit", "length")
-        and f.name != "rules"
+        if f.name not in ("preset", "kind", "silhouette", "depth", "reconstructor", "options")
+        and f.name not in ("unit", "length", "rules")
     ),
     prefix="train.",
 )
+
+
+def take_training_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Move the ``train.`` options out of ``given``: fields of `Settings`, typed."""
+    taken: dict[str, Any] = _TRAINING.take(given).get("train", {})
+    return taken
 
 
 def parse_rules(text: str) -> dict[str, float]:
@@ -299,7 +312,12 @@ def _above_backbone(kind: str, role: Role) -> list[_Place]:
     ]
 
 
-def _check(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
+    """Check numbers and what goes with what.
+
+    Raises:
+        UsageError: a value out of range, or one that the kind does not have.
+    """
     for name, least in (
         ("batch_size", 1),
         ("faces", 1),

@@ -206,6 +206,7 @@ def test_plugins_page_tells_each_hook_and_field() -> None:
     specs = {
         "mvd_register_backbones": hookspecs.BackboneSpec,
         "mvd_register_predictors": hookspecs.PredictorSpec,
+        "mvd_register_reconstructors": hookspecs.ReconstructorSpec,
         "mvd_register_formats": hookspecs.Format,
         "mvd_register_metrics": hookspecs.MetricSpec,
     }

@@ -87,7 +87,7 @@ def test_looking_at_the_package_plugins_loads_no_torch():
             def mvd_register_backbones(register):
                 register("resnet2")
             """,
-            "expected a BackboneSpec, PredictorSpec or MetricSpec, found str",
+            "ReconstructorSpec or MetricSpec, found str",
         ),
         (
             """

@@ -27,6 +27,7 @@ from mvd_toolkit.cli import (
     models,
     pipeline,
     plugins,
+    reconstruct,
     render,
     serve,
     train,
@@ -56,6 +57,7 @@ def _add(*commands: Callable[..., None]) -> None:
 
 _add(
     upscale.upscale,
+    reconstruct.reconstruct,
     convert.convert,
     train.train,
     evaluate.evaluate,

@@ -11,6 +11,7 @@ from mvd_toolkit.cli._output import Output
 from mvd_toolkit.convert_dataset import ItemOutcome, convert_dataset
 from mvd_toolkit.errors import BatchError, UsageError
 from mvd_toolkit.shape_files import find_shapes
+from mvd_toolkit.views import Frame, ViewRecipe
 
 
 def convert(
@@ -20,6 +21,7 @@ def convert(
     pairs: str,
     split: str,
     copies: CopyRecipe,
+    views: ViewRecipe | None,
     up: Axis | None,
     workers: int,
 ) -> None:
@@ -51,6 +53,7 @@ def convert(
             pairs=parse_edges(pairs),
             split=_shares(split),
             copies=copies,
+            views=views,
             workers=workers,
             on_item=tell,
         )
@@ -76,6 +79,21 @@ def parse_edges(text: str) -> list[tuple[int, int]]:
         return [(low, high) for low, high in pairs]
     except ValueError:
         raise UsageError(f"--pairs: expected LOW:HIGH, 32:256 say, found {text!r}") from None
+
+
+def view_recipe(
+    count: int | None, size: int | None, frame: Frame | None, seed: int
+) -> ViewRecipe | None:
+    """Which pictures are asked for; None: none.
+
+    Raises:
+        UsageError: ``--image`` or ``--frame`` without ``--views``.
+    """
+    if count is None:
+        if (size, frame) != (None, None):
+            raise UsageError("--image and --frame are for --views")
+        return None
+    return ViewRecipe(count, size or ViewRecipe.size, frame or ViewRecipe.frame, seed)
 
 
 def _shares(text: str) -> list[float]:

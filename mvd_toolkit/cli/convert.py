@@ -73,11 +73,22 @@ def convert(
     turn: Annotated[
         Literal["none", "up", "any"], typer.Option(help="Turn the copies: about the vertical, or.")
     ] = "none",
+    views: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures of each mesh from around it too, for --pairs."),
+    ] = None,
+    image: Annotated[
+        int | None, typer.Option(min=16, help="Edge of those pictures, pixels: 128.")
+    ] = None,
+    frame: Annotated[
+        Literal["object", "viewer"] | None,
+        typer.Option(help="Whose axes the grids of the pictures have: the object's, or the eye's."),
+    ] = None,
     up: Annotated[
         Literal["x", "y", "z"] | None,
         typer.Option(help="A mesh's vertical: y is turned to z; for --pairs their layout's, or y."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the copies.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the copies and pictures.")] = 0,
     smooth: SmoothFlag = None,
     faces: FacesOption = None,
     size: SizeOption = None,
@@ -123,8 +134,11 @@ def convert(
                 "is its number of processes"
             )
         named = _files.named(inputs, None)
-        _pairs.convert(out, named, out_path, pairs, split, recipe, up, threads)
+        pictures = _pairs.view_recipe(views, image, frame, seed)
+        _pairs.convert(out, named, out_path, pairs, split, recipe, pictures, up, threads)
         return
+    if (views, image, frame) != (None, None, None):
+        raise UsageError("--views, --image and --frame are for --pairs")
     if copies or turn != "none":
         raise UsageError("--copies and --turn are for --pairs")
     if up == "x":

@@ -29,7 +29,6 @@ def models(
     is then 5.
     """
     from mvd_toolkit.errors import InputError, MVDError, UnavailableError
-    from mvd_toolkit.model import Model
     from mvd_toolkit.model_directory import CONFIG, PACKAGED
 
     out = output(ctx)
@@ -41,7 +40,7 @@ def models(
     for directory in found:
         name = directory.relative_to(root).as_posix()
         try:
-            rows.append(_row(name, directory, Model.load(directory)))
+            rows.append(_load(name, directory))
         except MVDError as error:
             out.warn(f"{directory}: {error}")
             broken.append(name)
@@ -55,6 +54,35 @@ def models(
     out.finish()
 
 
+def _load(name: str, directory: Path) -> dict[str, Any]:
+    """The row of a model of either kind, which is loaded whole.
+
+    Raises:
+        MVDError: it cannot be loaded.
+    """
+    from mvd_toolkit.model import Model
+    from mvd_toolkit.model_directory import CONFIG, naming, read_json
+    from mvd_toolkit.reconstructor_config import SCHEMA
+    from mvd_toolkit.reconstructor_model import ReconstructorModel
+
+    with naming(directory / CONFIG):
+        config = read_json(directory / CONFIG)
+    if not (isinstance(config, dict) and config.get("schema") == SCHEMA):
+        return _row(name, directory, Model.load(directory))
+    model = ReconstructorModel.load(directory)
+    return {
+        "name": directory.name if name == "." else name,
+        "path": str(directory),
+        "scale": None,
+        "rules": [model.config.rule],
+        "silhouette": None,
+        "depth": None,
+        "reconstructor": model.config.reconstructor,
+        "parameters": sum(weight.numel() for weight in model.network.parameters()),
+        "bytes": sum(file.stat().st_size for file in directory.glob("*.safetensors")),
+    }
+
+
 def _row(name: str, directory: Path, model: Model) -> dict[str, Any]:
     from torch.nn import Module
 
@@ -66,6 +94,7 @@ def _row(name: str, directory: Path, model: Model) -> dict[str, Any]:
         "rules": list(model.config.rules),
         "silhouette": _kind(model.config.silhouette),
         "depth": _kind(model.config.depth),
+        "reconstructor": None,
         "parameters": sum(w.numel() for network in networks for w in network.parameters()),
         "bytes": sum(file.stat().st_size for file in directory.glob("*.safetensors")),
     }

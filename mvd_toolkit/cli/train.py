@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +18,9 @@ from mvd_toolkit.cli._options import (
     output,
 )
 
+if TYPE_CHECKING:
+    from mvd_toolkit.training_loop import TrainResult
+
 
 def train(
     ctx: typer.Context,
@@ -28,6 +32,10 @@ def train(
         Path | None,
         typer.Option("-o", "--output", metavar="RUN", help="Folder of the run: state, model."),
     ] = None,
+    target: Annotated[
+        Literal["upscale", "reconstruct"],
+        typer.Option(help="The two predictors of upscaling, or a network from pictures to grids."),
+    ] = "upscale",
     preset: Annotated[
         Literal["default", "paper"] | None,
         typer.Option(help="Settings to start from: ours, or those of the paper's authors."),
@@ -40,6 +48,9 @@ def train(
     ] = None,
     depth: Annotated[
         str | None, typer.Option(help="Backbone or predictor of the depths alone.")
+    ] = None,
+    reconstructor: Annotated[
+        str | None, typer.Option(help="Network of --target reconstruct: see `mvd plugins`.")
     ] = None,
     pairs: Annotated[
         str | None, typer.Option(metavar="LOW:HIGH", help="Which pairs, when there are several.")
@@ -85,13 +96,12 @@ def train(
     quiet: QuietFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Train a silhouette and a depth predictor.
+    """Train a silhouette and a depth predictor, or a reconstructor of pictures.
 
     Writes RUN/run.json, metrics.jsonl, curves.svg, state/ and at the end model/, which
     `mvd upscale -m` takes. The same command, or --resume RUN, goes on with a run that was stopped.
     """
     from mvd_toolkit.parallel import is_first_process
-    from mvd_toolkit.train import train as train_model
     from mvd_toolkit.training_settings import parse_rules
 
     out = output(ctx)
@@ -114,7 +124,7 @@ def train(
             if "val_iou" in line:
                 out.say(f"step {line['step']}: validation IoU {line['val_iou']:.4f}")
 
-        result = train_model(
+        result = _trainer(target, reconstructor)(
             dataset,
             place,
             low=low,
@@ -152,6 +162,21 @@ def train(
     out.say(f"trained {result.steps} steps in {result.seconds:.0f} s")
     out.data(str(result.model))
     out.finish()
+
+
+def _trainer(target: str, reconstructor: str | None) -> Callable[..., TrainResult]:
+    """What trains the target."""
+    from mvd_toolkit.errors import UsageError
+
+    if target == "reconstruct":
+        from mvd_toolkit.train_reconstructor import train_reconstructor
+
+        return partial(train_reconstructor, reconstructor=reconstructor)
+    if reconstructor is not None:
+        raise UsageError("--reconstructor is for --target reconstruct")
+    from mvd_toolkit.train import train as train_predictors
+
+    return train_predictors
 
 
 def _place(run: Path | None, resume: Path | None) -> Path:

@@ -1,0 +1,205 @@
+"""Reconstruct one picture file: what `batch.run` maps over many."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mvd_toolkit import io, model_directory, sidecar
+from mvd_toolkit.batch import Destination, Made, Unready, make_once
+from mvd_toolkit.device import usable_device
+from mvd_toolkit.errors import InputError, MVDError
+from mvd_toolkit.meshing import Meshing
+from mvd_toolkit.reconstruction import Reconstructor, check_fit, check_size
+from mvd_toolkit.reconstructor_config import ReconstructorConfig
+from mvd_toolkit.sidecar import OnExists, Recipe
+from mvd_toolkit.sources import Source
+from mvd_toolkit.upscale import Progress
+
+DEFAULT_FORMAT = "glb"
+"""Format of the output when none is named."""
+
+_loading = threading.Lock()
+
+
+class ReconstructorOnDemand:
+    """Models of which no network is loaded before a picture needs it.
+
+    What is sent to another process is the models' names, as of `upscale_file.UpscalerOnDemand`.
+
+    Attributes:
+        configs: what the models say of themselves.
+        upscaler: what the upscaler's model says of itself.
+        hashes: of the models, the upscaler's last.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str | Path] = (),
+        upscaler: str | Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Look at model directories, or at those that come with the package.
+
+        Raises:
+            UnavailableError: no such model or device.
+            InputError: a file of a model is missing or malformed.
+            UsageError: the models cannot vote.
+        """
+        several: list[str | Path | None] = list(models) or [None]
+        self._places = [model_directory.find_reconstructor(model).absolute() for model in several]
+        self._upscaler_place = model_directory.find_model(upscaler).absolute()
+        self.configs = [_config(place) for place in self._places]
+        check_fit(self.configs)
+        self.upscaler = model_directory.read_config(self._upscaler_place)
+        self.hashes = [
+            *(sidecar.file_hash(place / "reconstructor.safetensors") for place in self._places),
+            model_directory.directory_hash(self._upscaler_place),
+        ]
+        self._device = device
+        if device != "cpu":
+            usable_device(device)
+
+    @property
+    def reconstructor(self) -> Reconstructor:
+        """The reconstructor, loaded by the first who asks.
+
+        Raises:
+            Unready: a model cannot be loaded.
+        """
+        try:
+            with _loading:
+                return _load(
+                    tuple(self._places), self._upscaler_place, self._device, tuple(self.hashes)
+                )
+        except MVDError as error:
+            raise Unready(error) from error
+
+
+@functools.lru_cache(1)
+def _load(
+    places: tuple[Path, ...], upscaler: Path, device: str, hashes: tuple[str, ...]
+) -> Reconstructor:
+    """The models of these hashes, as long as they are the last ones used."""
+    return Reconstructor.load(places, upscaler, device)
+
+
+@dataclass
+class ReconstructFile:
+    """Reads a picture, makes its grid, writes it as ``<stem>_<N>.<ext>`` with its sidecar.
+
+    Attributes:
+        models: loaded when a picture is found to need them.
+        destination: where outputs go.
+        to: longest edge of the result; None: the default.
+        format: name of the output's format; None: that of the named file, else GLB.
+        ensemble: let several looks at the picture vote.
+        mirror: take the object to be symmetric.
+        keep_parts: keep all parts, not the largest alone.
+        on_exists: what to do about a file in the way.
+        threads: 0: one a core.
+        meshing: how a surface is made when the output is a mesh.
+    """
+
+    models: ReconstructorOnDemand
+    destination: Destination
+    to: int | None = None
+    format: str | None = None
+    ensemble: bool = False
+    mirror: bool = False
+    keep_parts: bool = False
+    on_exists: OnExists = "error"
+    threads: int = 0
+    meshing: Meshing = field(default_factory=Meshing)
+
+    def __call__(self, source: Source, progress: Progress | None = None) -> Made:
+        """Reconstruct one picture; ``progress`` is told its steps.
+
+        Raises:
+            InputError: it is no picture, is broken or too large, or nothing is in it.
+            UsageError: the size cannot be made.
+            OutputExistsError: something else is where the output goes.
+            Unready: a model cannot be loaded.
+        """
+        if not source.path.is_file():
+            raise InputError(f"{source.path}: no such file")
+        size = check_size(self.models.configs[0], self.models.upscaler, self.to)
+        named = self.destination.file
+        chosen = self.format or (None if named else DEFAULT_FORMAT)
+        form = io.output_format(named or source.path, chosen, ("grid", "mesh"))
+        output = self.destination.path(source, f"{source.path.stem}_{size}{form.suffixes[0]}")
+        recipe = self._recipe(size, form)
+        input_hash = sidecar.file_hash(source.path)
+        status = sidecar.status(output, recipe, input_hash, self.on_exists)
+        if status != "made":
+            return Made(output, status)
+        reconstructor = self.models.reconstructor
+
+        def make() -> dict[str, Any]:
+            return self._make(reconstructor, source.path, size, output, form, progress)
+
+        return make_once(output, recipe, input_hash, self.on_exists, make)
+
+    def _make(
+        self,
+        reconstructor: Reconstructor,
+        picture: Path,
+        size: int,
+        output: Path,
+        form: io.Format,
+        progress: Progress | None,
+    ) -> dict[str, Any]:
+        start = time.perf_counter()
+        made = reconstructor.detailed(
+            picture,
+            size,
+            ensemble=self.ensemble,
+            mirror=self.mirror,
+            keep_parts=self.keep_parts,
+            threads=self.threads,
+            progress=progress,
+        )
+        save_start = time.perf_counter()
+        saved = self.meshing.save(made.grid, output, form, self.threads)
+        end = time.perf_counter()
+        return {
+            **sidecar.grid_facts(made.grid),
+            "expected_iou": round(made.confidence, 3),
+            "distance": None if made.distance is None else round(made.distance, 3),
+            "cut": made.cut,
+            "device": str(reconstructor.device),
+            "seconds": {**made.seconds, "save": end - save_start, "total": end - start},
+            **saved,
+            "notes": [*made.notes, *saved["notes"]],
+        }
+
+    def _recipe(self, size: int, form: io.Format) -> Recipe:
+        return Recipe(
+            "reconstruct",
+            {
+                "models": self.models.hashes,
+                "configs": [_deciding(config) for config in self.models.configs],
+                "size": size,
+                "format": form.name,
+                "ensemble": self.ensemble,
+                "mirror": self.mirror,
+                "keep_parts": self.keep_parts,
+                **self.meshing.recipe(form),
+            },
+        )
+
+
+def _config(place: Path) -> ReconstructorConfig:
+    with model_directory.naming(place / model_directory.CONFIG):
+        content = model_directory.read_json(place / model_directory.CONFIG)
+        return ReconstructorConfig.from_dict(content)
+
+
+def _deciding(config: ReconstructorConfig) -> dict[str, Any]:
+    ignored = ("about", "version", "plugin_version")
+    return {key: value for key, value in config.to_dict().items() if key not in ignored}
