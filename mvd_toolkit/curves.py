@@ -16,8 +16,8 @@ _BINS: Final = 300
 Points = list[tuple[float, float]]
 
 
-def draw_curves(lines: Iterable[Mapping[str, Any]]) -> str:
-    """The picture of the lines of metrics.jsonl, SVG text.
+def draw_curves(lines: Iterable[Mapping[str, Any]], across: str = "step") -> str:
+    """The picture of the lines of metrics.jsonl, SVG text; ``across`` says what steps are called.
 
     >>> "val_iou" in draw_curves([{"step": 1, "val_iou": 0.5}, {"step": 9, "val_iou": 0.7}])
     True
@@ -30,7 +30,7 @@ def draw_curves(lines: Iterable[Mapping[str, Any]]) -> str:
     shown = [panel for panel in panels if panel.curves]
     last = max((row["step"] for row in rows), default=1)
     body = "".join(
-        f'<g transform="translate(0 {index * _HEIGHT})">{panel.draw(last)}</g>'
+        f'<g transform="translate(0 {index * _HEIGHT})">{panel.draw(last, across)}</g>'
         for index, panel in enumerate(shown)
     )
     height = _HEIGHT * max(1, len(shown))
@@ -49,7 +49,7 @@ class _Panel:
     curves: Mapping[str, Points]
     logarithmic: bool = False
 
-    def draw(self, last_step: float) -> str:
+    def draw(self, last_step: float, across: str) -> str:
         values = [value for points in self.curves.values() for _, value in points]
         low, high = self._scale(min(values)), self._scale(max(values))
         if high - low < 1e-9:
@@ -68,7 +68,8 @@ class _Panel:
             value = 10**level if self.logarithmic else level
             parts.append(_rule(y(value), right, f"{value:.3g}"))
             step = last_step * tick / 4
-            parts.append(_text(x(step), bottom + 18, f"{step:.6g}", "middle"))
+            parts.append(_text(x(step), bottom + 18, f"{step:.3g}" if last_step < 100 else f"{step:.0f}", "middle"))
+        parts.append(_text(right + 20, bottom + 18, across, "start"))
         for index, (name, points) in enumerate(self.curves.items()):
             colour = _COLOURS[index % len(_COLOURS)]
             path = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in points)

@@ -62,3 +62,23 @@ def test_the_best_gaussian_is_found(tmp_path: Path) -> None:
     assert [row[0] for row in rows] == [2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0]
     assert all(0 <= threshold < 1 and 0.1 < iou < 1 for _, threshold, iou in rows)
     assert rows[0][2] == max(row[2] for row in rows)  # an axis-aligned box wants little blur
+
+
+def test_runs_are_compared(tmp_path: Path) -> None:
+    for name, ious in (("ours", (0.5, 0.7)), ("theirs", (0.4, 0.3))):
+        lines = [{"step": 9, "seconds": 60.0, "loss": 1.0}]
+        lines += [
+            {"step": 10 * (i + 1), "seconds": 60.0 * (i + 1), "val_iou": iou}
+            for i, iou in enumerate(ious)
+        ]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    picture = tmp_path / "curves.svg"
+    table = run(
+        "compare_runs.py", *(str(tmp_path / n) for n in ("ours", "theirs")), "-o", str(picture)
+    )
+    assert table.splitlines()[2:] == [
+        "| ours | 20 | 2.0 | 0.7000 | 0.7000 |",
+        "| theirs | 20 | 2.0 | 0.3000 | 0.4000 |",
+    ]
+    assert picture.read_text().count("<polyline") == 2
