@@ -68,7 +68,8 @@ class _Panel:
             value = 10**level if self.logarithmic else level
             parts.append(_rule(y(value), right, f"{value:.3g}"))
             step = last_step * tick / 4
-            parts.append(_text(x(step), bottom + 18, f"{step:.3g}" if last_step < 100 else f"{step:.0f}", "middle"))
+            label = f"{step:.3g}" if last_step < 100 else f"{step:.0f}"
+            parts.append(_text(x(step), bottom + 18, label, "middle"))
         parts.append(_text(right + 20, bottom + 18, across, "start"))
         for index, (name, points) in enumerate(self.curves.items()):
             colour = _COLOURS[index % len(_COLOURS)]

@@ -18,6 +18,7 @@ A recipe is a TOML file with a table a stage; paths are relative to it::
 
     [evaluate]
     to = "scores.json"
+    report = "report.html"
 
 A stage has a *key*: the hash of its table and of what it reads. A stage that ended under the same
 key, and whose output is there, is skipped; what another recipe made before is kept under another
@@ -32,14 +33,15 @@ import dataclasses
 import hashlib
 import json
 import time
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 from mvd_toolkit import io
-from mvd_toolkit.augmented_copies import Axis, CopyRecipe, Turn
+from mvd_toolkit.augmented_copies import CopyRecipe
+from mvd_toolkit.cases import Case, category_of
+from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.convert_dataset import convert_dataset
 from mvd_toolkit.data import PairDataset, read_description
 from mvd_toolkit.directory_lock import only_writer
@@ -50,121 +52,25 @@ from mvd_toolkit.errors import (
     ThresholdError,
     UsageError,
 )
-from mvd_toolkit.evaluate import score
+from mvd_toolkit.evaluate import evaluate, summarise
 from mvd_toolkit.io.atomic import atomic
 from mvd_toolkit.json_text import parse_json
-from mvd_toolkit.ops import upsample_nearest
-from mvd_toolkit.options import parse_options
+from mvd_toolkit.methods import Method, fingerprint
+from mvd_toolkit.pipeline_recipe import (
+    ConvertStage,
+    EvaluateStage,
+    Stage,
+    TrainStage,
+    UpscaleStage,
+    parse_edges,
+    read_recipe,
+)
 from mvd_toolkit.shape_files import find_shapes
 
 SCHEMA: Final = "mvd.pipeline-state/1"
 
-Split = Literal["train", "val", "test"]
 Tell = Callable[[str, float], None]
 """Told what a stage does, and the fraction of the stage that is behind it."""
-
-
-@dataclass(frozen=True)
-class ConvertStage:
-    """Table ``convert``: a dataset of pairs; see `convert_dataset`.
-
-    Attributes:
-        shapes: files and folders.
-        to: the dataset.
-        pairs: edges, ``32:256`` or several.
-        split: shares of train, val and test.
-        copies: of each training mesh.
-        turn: of the copies.
-        up: the vertical of the meshes.
-        seed: of the copies.
-        workers: processes; 0: one a core.
-    """
-
-    name: ClassVar[str] = "convert"
-    shapes: tuple[str, ...] = ()
-    to: str = "dataset"
-    pairs: str = "32:256"
-    split: tuple[float, ...] = (0.8, 0.1, 0.1)
-    copies: int = 0
-    turn: Turn = "none"
-    up: Axis | None = None
-    seed: int = 0
-    workers: int = 0
-
-
-@dataclass(frozen=True)
-class TrainStage:
-    """Table ``train``: a run; its other keys are those of `make_settings`.
-
-    Attributes:
-        to: the run.
-        dataset: by default the one of ``convert``.
-        pairs: which edges, when the dataset has several.
-        device: where to train.
-    """
-
-    name: ClassVar[str] = "train"
-    to: str = "run"
-    dataset: str | None = None
-    pairs: str | None = None
-    device: str = "cpu"
-    preset: str | None = None
-    backbone: str | None = None
-    silhouette: str | None = None
-    depth: str | None = None
-    epochs: float | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    seed: int | None = None
-    low_rule: str | None = None
-    patience: int | None = None
-    precision: str | None = None
-
-
-@dataclass(frozen=True)
-class UpscaleStage:
-    """Table ``upscale``: the low grids of a split, upscaled.
-
-    Attributes:
-        to: folder of the results, ``<id>.npz``.
-        model: by default that of ``train``.
-        dataset: by default the one before.
-        pairs: which edges, when the dataset has several.
-        split: whose low grids.
-        low_rule: which of them.
-        limit: so many at most.
-        device: where the networks run.
-    """
-
-    name: ClassVar[str] = "upscale"
-    to: str = "fine"
-    model: str | None = None
-    dataset: str | None = None
-    pairs: str | None = None
-    split: Split = "test"
-    low_rule: Literal["any", "half", "centre"] = "any"
-    limit: int | None = None
-    device: str = "cpu"
-
-
-@dataclass(frozen=True)
-class EvaluateStage:
-    """Table ``evaluate``: scores of what ``upscale`` made against the fine grids of the pairs.
-
-    Attributes:
-        to: the scores, JSON: of each shape and their means, beside those of nearest neighbour.
-        fail_under: lowest mean IoU that is good enough.
-    """
-
-    name: ClassVar[str] = "evaluate"
-    to: str = "scores.json"
-    fail_under: float | None = None
-
-
-STAGES: Final = (ConvertStage, TrainStage, UpscaleStage, EvaluateStage)
-Stage = ConvertStage | TrainStage | UpscaleStage | EvaluateStage
 
 
 @dataclass(frozen=True)
@@ -232,7 +138,7 @@ def run_pipeline(
         MVDError: what a stage raises.
     """
     file = Path(recipe)
-    pipeline = read_recipe(file)
+    pipeline = _read(file)
     outcomes = []
     with only_writer(pipeline.root):
         for stage in pipeline.stages:
@@ -277,52 +183,13 @@ def _move_aside(output: Path, key: str) -> None:
         output.rename(kept)
 
 
-# Reading a recipe
+# What is known of the stages
 
 
-def read_recipe(file: Path) -> _Pipeline:
-    """Read and check a recipe, and what is known of its stages.
-
-    Raises:
-        InputError: it cannot be read, or is no TOML.
-        UsageError: it has an unknown table or key, or a value that makes no sense.
-    """
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{file}: is no TOML: {error}") from error
-    known = {kind.name: kind for kind in STAGES}
-    for name, table in tables.items():
-        if name not in known or not isinstance(table, dict):
-            raise UsageError(f"{file}: expected tables {', '.join(known)}, found {name!r}")
-    tables = {name: dict(table) for name, table in tables.items()}
-    training = tables.get("train", {}).pop("set", {})
-    stages = [_stage(file, known[name], tables[name]) for name in known if name in tables]
-    if not stages:
-        raise UsageError(f"{file}: expected tables {', '.join(known)}, found none")
-    if "convert" in tables and not tables["convert"].get("shapes"):
-        raise UsageError(f"{file}: convert: shapes says where the meshes are")
-    if "evaluate" in tables and "upscale" not in tables:
-        raise UsageError(f"{file}: evaluate: expected a table upscale, whose results it scores")
+def _read(file: Path) -> _Pipeline:
+    recipe = read_recipe(file)
     state_file = file.with_suffix(".state.json")
-    return _Pipeline(file.parent, stages, training, state_file, _state(state_file))
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A stage's table, for messages."""
-
-    name: str
-    options: type
-
-
-def _stage(file: Path, kind: type[Any], table: Mapping[str, Any]) -> Any:
-    try:
-        return kind(**parse_options(_Table(f"{file}: {kind.name}", kind), table))
-    except TypeError as error:
-        raise UsageError(f"{file}: {kind.name}: {error}") from error
+    return _Pipeline(file.parent, recipe.stages, recipe.training, state_file, _state(state_file))
 
 
 def _state(file: Path) -> dict[str, Any]:
@@ -354,6 +221,7 @@ def _key(pipeline: _Pipeline, stage: Stage) -> str:
     else:
         upscaled = pipeline.stage(UpscaleStage)
         deciding["upscaled"] = dataclasses.asdict(upscaled)
+        deciding["methods"] = {text: fingerprint(text) for text in stage.methods}
         deciding["files"] = _files([pipeline.place(upscaled.to)])
     text = json.dumps(deciding, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -401,7 +269,7 @@ def _convert(pipeline: _Pipeline, stage: ConvertStage, tell: Tell) -> dict[str, 
     report = convert_dataset(
         find_shapes([pipeline.place(shape) for shape in stage.shapes], stage.up),
         pipeline.place(stage.to),
-        pairs=_edges(stage.pairs),
+        pairs=parse_edges(stage.pairs),
         split=stage.split,
         copies=CopyRecipe(stage.copies, stage.turn, seed=stage.seed),
         workers=stage.workers,
@@ -447,7 +315,8 @@ def _upscale(pipeline: _Pipeline, stage: UpscaleStage, tell: Tell) -> dict[str, 
         output = folder / f"{name}.npz"
         if not output.exists():
             low = pairs.low_grid(index, stage.low_rule)
-            fine = upscaler(low, pairs.high, stage.low_rule, fill="none")
+            rule = "auto" if stage.low_rule == SOFT_RULE else stage.low_rule
+            fine = upscaler(low, pairs.high, rule, fill="none")
             io.save(fine, output)
     return {"shapes": len(pairs)}
 
@@ -455,16 +324,51 @@ def _upscale(pipeline: _Pipeline, stage: UpscaleStage, tell: Tell) -> dict[str, 
 def _evaluate(pipeline: _Pipeline, stage: EvaluateStage, tell: Tell) -> dict[str, Any]:
     upscaled = pipeline.stage(UpscaleStage)
     pairs, folder = _pairs(pipeline, upscaled), pipeline.place(upscaled.to)
-    scores, nearest = {}, {}
-    for index, name in enumerate(pairs.ids):
-        tell(name, index / len(pairs))
-        truth, low = pairs.high_grid(index), pairs.low_grid(index, upscaled.low_rule)
-        scores[name] = score(io.load(folder / f"{name}.npz"), truth, ["iou"])
-        nearest[name] = score(upsample_nearest(low, pairs.scale), truth, ["iou"])
-    facts = {"shapes": len(pairs), "mean": _means(scores), "nearest": _means(nearest)}
+    mine = Method("upscaled", lambda case: io.load(folder / f"{case.name}.npz"))
+    methods: list[str | Method] = [*stage.methods, mine]
+    items = [
+        _PairItem(name, pairs, index, upscaled.low_rule) for index, name in enumerate(pairs.ids)
+    ]
+    rows = []
+    for row in evaluate(items, methods, stage.metrics, device=upscaled.device):
+        if row.error:
+            raise InputError(f"evaluate: {row.name}, {row.method}: {row.error}")
+        rows.append(row)
+        tell(row.name, len(rows) / (len(items) * len(methods)))
+    summary = summarise(rows)
+    means = {
+        method: {metric: statistics["mean"] for metric, statistics in of.items()}
+        for method, of in summary["methods"].items()
+    }
+    facts = {"shapes": len(pairs), "mean": means.pop(mine.name), **means}
+    scores = {row.name: row.scores for row in rows if row.method == mine.name}
     with atomic(pipeline.place(stage.to), overwrite=True) as file:
         file.write((json.dumps({**facts, "scores": scores}, indent=1) + "\n").encode())
+    if stage.report is not None:
+        from mvd_toolkit.report import write_report
+
+        recipe = dataclasses.asdict(stage)
+        write_report(pipeline.place(stage.report), rows, summary, items, recipe, methods)
     return facts
+
+
+@dataclass(frozen=True)
+class _PairItem:
+    """A pair in memory as something to evaluate."""
+
+    name: str
+    pairs: PairDataset
+    index: int
+    low_rule: str
+
+    @property
+    def category(self) -> str:
+        return category_of(self.name)
+
+    def load(self) -> Case:
+        """The fine grid, and the coarse one of the rule."""
+        low = self.pairs.low_grid(self.index, self.low_rule)
+        return Case(self.name, self.pairs.high_grid(self.index), self.category, low, self.low_rule)
 
 
 _RUN: Final[Mapping[str, Callable[[_Pipeline, Any, Tell], dict[str, Any]]]] = {
@@ -493,19 +397,5 @@ def _pairs(pipeline: _Pipeline, stage: UpscaleStage) -> PairDataset:
     return pairs
 
 
-def _means(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over the shapes."""
-    names = next(iter(scores.values()))
-    return {name: sum(row[name] for row in scores.values()) / len(scores) for name in names}
-
-
-def _edges(text: str) -> list[tuple[int, int]]:
-    """The edges that ``32:256,64:512`` names."""
-    try:
-        return [(int(a), int(b)) for a, b in (part.split(":") for part in text.split(","))]
-    except ValueError:
-        raise UsageError(f"pairs: expected LOW:HIGH, 32:256 say, found {text!r}") from None
-
-
 def _one_pair(text: str | None) -> tuple[int | None, int | None]:
-    return (None, None) if text is None else _edges(text)[0]
+    return (None, None) if text is None else parse_edges(text)[0]

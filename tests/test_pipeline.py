@@ -37,6 +37,9 @@ to = "fine"
 
 [evaluate]
 to = "scores.json"
+methods = ["nearest", "sdf"]
+metrics = ["iou", "recall"]
+report = "report.html"
 """
 
 
@@ -85,6 +88,11 @@ def test_from_an_empty_folder_to_scores_and_then_nothing_is_left_to_do(recipe: P
     mean = sum(row["iou"] for row in scores["scores"].values()) / scores["shapes"]
     assert scores["mean"]["iou"] == pytest.approx(mean)
     assert 0.5 < scores["nearest"]["iou"] < 1
+    assert scores["nearest"]["recall"] == 1
+    assert 0 < scores["sdf"]["iou"] < 1
+    page = (recipe.parent / "report.html").read_text(encoding="utf-8")
+    assert page.count('<section class="card"') == len(names)
+    assert "upscaled, IoU" in page
     before = {p: p.stat().st_mtime_ns for p in recipe.parent.rglob("*") if p.is_file()}
     assert set(statuses(recipe).values()) == {"skipped"}
     assert {p: p.stat().st_mtime_ns for p in recipe.parent.rglob("*") if p.is_file()} == before
@@ -160,6 +168,11 @@ def test_scores_below_the_threshold_are_told_each_time(recipe: Path) -> None:
         ("[train]\nsteps = 'x'", UsageError, "'steps' of .*expected a whole number or none"),
         ("[train]\nsteps = 3", UsageError, "train: dataset says which pairs"),
         ("[evaluate]", UsageError, "expected a table upscale"),
+        (
+            "[upscale]\n[evaluate]\nmetrics = ['recall']\nfail_under = 0.5",
+            UsageError,
+            "fail_under is of iou",
+        ),
         ("[convert]\nshapes = ['none']", InputError, "none"),
         ("[upscale]\ndataset = 'd'", InputError, "dataset.json"),
     ],

@@ -22,7 +22,8 @@ def pipeline(
 
     A stage whose recipe and inputs are unchanged is skipped, one that was cut off goes on.
     """
-    from mvd_toolkit.pipeline import STAGES, StageOutcome, run_pipeline
+    from mvd_toolkit.pipeline import StageOutcome, run_pipeline
+    from mvd_toolkit.pipeline_recipe import STAGES
 
     out = output(ctx)
     if threads > 0:

@@ -19,7 +19,7 @@ from mvd_toolkit.errors import MVDError
 from mvd_toolkit.evaluate import Row
 from mvd_toolkit.evaluation_summary import better, worst_first
 from mvd_toolkit.grid import VoxelGrid
-from mvd_toolkit.methods import PREDICTION, find_method
+from mvd_toolkit.methods import PREDICTION, Method, find_method
 from mvd_toolkit.pictures import GREY, HEAT_SHARE, OCHRE, Up
 from mvd_toolkit.report.page import Card, Page, Panel, picture, write_page
 
@@ -39,7 +39,7 @@ def write_report(
     summary: Mapping[str, Any],
     items: Sequence[Item] = (),
     recipe: Mapping[str, Any] | None = None,
-    methods: Sequence[str] = (),
+    methods: Sequence[str | Method] = (),
     *,
     cards: int = 8,
     up: Up = "z",
@@ -53,7 +53,7 @@ def write_report(
         summary: of `summarise`, of these rows.
         items: what was evaluated; those that are shown are loaded and made again.
         recipe: what decided the rows, JSON-able.
-        methods: names of the methods, the last one is what is evaluated; none for predictions.
+        methods: they or their names, the last one is what is evaluated; none for predictions.
         cards: how many items are shown: the worst half, the others spread up to the best.
         up: the vertical axis of the shapes.
         device: where networks run.
@@ -215,9 +215,12 @@ def _data(
 # --- cards ----------------------------------------------------------------------------------------
 
 
-def _card(item: Item, rows: Sequence[Row], methods: Sequence[str], device: str) -> Card | None:
+def _card(
+    item: Item, rows: Sequence[Row], methods: Sequence[str | Method], device: str
+) -> Card | None:
     """The coarse grid, what methods make of it, and the truth; None when it cannot be made."""
-    found = [find_method(text, device) for text in methods] or [PREDICTION]
+    found = [m if isinstance(m, Method) else find_method(m, device) for m in methods]
+    found = found or [PREDICTION]
     kept = [method for method in found if method.name != "oracle"] or found
     scores = {row.method: row.scores for row in rows if row.name == item.name}
     try:

@@ -92,7 +92,7 @@ def _own(folder: Path) -> Iterator[Target]:
     from mvd_toolkit.model import Model
     from mvd_toolkit.model_directory import directory_hash
     from mvd_toolkit.pair_file import read_pair
-    from mvd_toolkit.pipeline import read_recipe
+    from mvd_toolkit.pipeline_recipe import read_recipe
 
     own = folder / "own"
     own.mkdir()
