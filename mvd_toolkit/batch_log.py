@@ -13,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from mvd_toolkit.io.atomic import name_full_disk
+from mvd_toolkit.json_text import parse_json
+
 NAME = "batch.jsonl"
 _ENDED = ("made", "skipped")
 
@@ -43,8 +46,9 @@ class BatchLog:
             return
         if item["status"] in _ENDED:
             self._told.add(key)
-        self._file.write(json.dumps(item).encode() + b"\n")
-        self._file.flush()
+        with name_full_disk(self._path):
+            self._file.write(json.dumps(item).encode() + b"\n")
+            self._file.flush()
 
     def _open(self) -> IO[bytes]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,13 +70,14 @@ class BatchLog:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with name_full_disk(self._path):
+                self._file.close()
 
 
 def _key(line: bytes) -> tuple[Any, Any] | None:
     """Input and output of an item that is done; None of any other line."""
     try:
-        item = json.loads(line)
+        item = parse_json(line)
         return (item["input"], item.get("output")) if item["status"] in _ENDED else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

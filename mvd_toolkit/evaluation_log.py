@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 
 from mvd_toolkit.errors import InputError, OutputExistsError
 from mvd_toolkit.evaluate import Row
+from mvd_toolkit.io.atomic import name_full_disk
 from mvd_toolkit.json_text import parse_json
 
 SCHEMA: Final = "mvd.rows/1"
@@ -71,11 +72,13 @@ class EvaluationLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with name_full_disk(self.path):
+            self._file.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
+        with name_full_disk(self.path):
+            self._file.write(json.dumps(line, allow_nan=False) + "\n")
+            self._file.flush()
 
 
 def read_rows(paths: Iterable[Path]) -> tuple[dict[str, Any], list[Row]]:

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from mvd_toolkit.errors import InputError, OutputExistsError
+from mvd_toolkit.io.atomic import name_full_disk
 from mvd_toolkit.model_directory import CONFIG, naming, read_json
 
 CARD: Final = "README.md"
@@ -112,8 +113,9 @@ def _swap(temporary: Path, target: Path) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file and wait until it is on the disk."""
-    path.write_bytes(content)
-    _fsync(path)
+    with name_full_disk(path):
+        path.write_bytes(content)
+        _fsync(path)
 
 
 def _fsync(path: Path) -> None:

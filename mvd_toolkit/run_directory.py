@@ -13,7 +13,7 @@ import torch
 from mvd_toolkit import __version__
 from mvd_toolkit.curves import draw_curves
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
-from mvd_toolkit.io.atomic import atomic
+from mvd_toolkit.io.atomic import atomic, name_full_disk
 from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.training_settings import Settings
 
@@ -61,10 +61,11 @@ class RunDirectory:
                     raise OutputExistsError(
                         f"{self.path}: holds another run: {_difference(known.get(key), value)}"
                     )
+            self.state.mkdir(exist_ok=True)
             return
         if self.path.exists() and any(self.path.iterdir()):
             raise OutputExistsError(f"{self.path}: exists and holds no run")
-        self.state.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         recipe = {
             "schema": SCHEMA,
             "version": __version__,
@@ -76,6 +77,7 @@ class RunDirectory:
         }
         with atomic(self.path / "run.json", overwrite=True) as file:
             file.write(json.dumps(recipe, indent=1).encode() + b"\n")
+        self.state.mkdir(exist_ok=True)  # last: a run that was cut off here is one with a recipe
 
     def recipe(self) -> dict[str, Any] | None:
         """The content of run.json; None when there is none.
@@ -168,7 +170,7 @@ class Log:
         if not values:
             return
         line = {"step": step, "seconds": round(seconds, 3), **values}
-        with self._path.open("a", encoding="utf-8") as file:
+        with name_full_disk(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self._board:
             for name, value in values.items():

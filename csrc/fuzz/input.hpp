@@ -72,6 +72,7 @@ inline std::vector<Word> take_grid(Input& input, GridShape shape) {
 
 // Whether bits past Z are zero.
 inline bool is_clean(const std::vector<Word>& packed, GridShape shape) {
+    if (packed.empty()) return true;
     const auto words = static_cast<std::size_t>(shape.words());
     const Word mask = low_mask(shape.z - (shape.words() - 1) * kWordBits);
     for (std::size_t i = words; i <= packed.size(); i += words) {

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from mvd_toolkit.errors import OutputExistsError, UsageError
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing to a full disk, over a quota or over a limit ends in."""
 
 
 @contextlib.contextmanager
@@ -26,7 +30,8 @@ def atomic(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator
 
     Raises:
         OutputExistsError: the file exists (or came up meanwhile) and ``overwrite`` is false.
-        UsageError: the folder is missing or not writable, or ``path`` is no ordinary file.
+        UsageError: the folder is missing or not writable, the disk is full, or ``path`` is no
+            ordinary file.
     """
     target = Path(os.path.realpath(path))
     check_target(path, overwrite=overwrite)
@@ -36,7 +41,7 @@ def atomic(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
     try:
-        with open(descriptor, "wb") as file:
+        with name_full_disk(path), open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -45,6 +50,21 @@ def atomic(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+@contextlib.contextmanager
+def name_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say which file it was that found no room: the error of a write does not name it.
+
+    Raises:
+        UsageError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
