@@ -24,6 +24,7 @@ from mvd_toolkit import _core, ops
 from mvd_toolkit._arrays import Grids, Shape
 from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import UnavailableError
+from mvd_toolkit.extent import reach_extent
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.low_rule import RuleGuess, any_pooled_batch, guess_from
 from mvd_toolkit.packed import PackedGrids
@@ -145,7 +146,7 @@ def upscale_grids(
     """Upscale grids of bits from and to host memory, in batches of one shape.
 
     A batch that does not fit the device is halved, with a warning; a single grid that does not is
-    carved in slabs.
+    carved in slabs. A grid that knows its extent ends there.
 
     Args:
         model: on ``device``.
@@ -184,9 +185,11 @@ class _Work:
         try:
             low = PackedGrids.of(grids, self.device)
             fine = upscale_packed(self.model, low, self.low_rule, self.fill)
-            if self.factor > 1:
-                fine = ops.pool(fine, self.factor, "half")
-            return fine.grids(grids)
+            if all(grid.extent is None for grid in grids):
+                if self.factor > 1:
+                    fine = ops.pool(fine, self.factor, "half")
+                return fine.grids(grids)
+            return [self.finished(grid) for grid in fine.grids(grids)]
         except torch.cuda.OutOfMemoryError:
             if len(grids) == 1:
                 return [self.in_slabs(grids[0])]
@@ -210,7 +213,10 @@ class _Work:
         odms = _smooth_odms(self.model, base, rule)
         scale, votes = self.model.config.scale, self.model.config.fusion.structure_votes
         packed = carve_to_host(_carving_base(base, rule), odms, scale, votes)
-        fine = grid.with_occupancy(packed, _times(grid.shape, scale), scale)
+        return self.finished(grid.with_occupancy(packed, _times(grid.shape, scale), scale))
+
+    def finished(self, fine: VoxelGrid) -> VoxelGrid:
+        fine = reach_extent(fine, self.model.config.scale)
         return ops.pool(fine, self.factor, "half") if self.factor > 1 else fine
 
 

@@ -56,6 +56,45 @@ class PackedGrids:
         words = np.stack([grid.packed for grid in grids]).view(np.int64)
         return cls(torch.from_numpy(words).to(device), shapes.pop()[2])
 
+    @classmethod
+    def of_surface(
+        cls, vertices: torch.Tensor, faces: torch.Tensor, shape: tuple[int, int, int]
+    ) -> PackedGrids:
+        """The voxels whose closed cube meets a triangle, exactly: a batch of one, on their device.
+
+        Faces that name no vertex, or one that is not finite, are left out. See `voxelize` for
+        fitting a mesh into a grid; this is its first step.
+
+        Args:
+            vertices: (V, 3) float64, in voxels from the grid's corner.
+            faces: (F, 3) int64, indices of vertices.
+            shape: (X, Y, Z) of the grid; what lies outside is cut off.
+
+        Raises:
+            InputError: the tensors are of another shape or dtype, or on two devices.
+        """
+        from mvd_toolkit._arrays import as_array, as_kind, check_edges, contiguous, core_of
+
+        check_edges(shape, "shape")
+        given = {}
+        for name, tensor, dtype in (("vertices", vertices, "float64"), ("faces", faces, "int64")):
+            if tensor.ndim != 2 or tensor.shape[1] != 3 or str(tensor.dtype) != f"torch.{dtype}":
+                raise InputError(
+                    f"{name}: expected {dtype} of shape (n, 3), found {tensor.dtype} of "
+                    f"{tuple(tensor.shape)}"
+                )
+            given[name], kind = as_array(tensor, name)
+        if vertices.device != faces.device:
+            raise InputError(
+                f"vertices and faces: expected one device, found {vertices.device} and "
+                f"{faces.device}"
+            )
+        core = core_of(given["vertices"], "vertices")
+        words = core.voxelize_surface(*map(contiguous, given.values()), *shape)[0]
+        if kind == "torch":
+            words = as_kind(words.view(np.int64), kind)
+        return cls(words[None], shape[2])
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(X, Y, Z) of each, voxels."""

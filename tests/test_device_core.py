@@ -223,3 +223,12 @@ def test_no_kernel_for_connected_parts(core: DeviceCore) -> None:
         core.keep_largest(packed, 3)
     with pytest.raises(AttributeError):
         _ = core.no_such_operation
+
+
+def test_a_machine_without_a_gpu_says_so() -> None:
+    if not hasattr(_core, "cuda") or torch.cuda.is_available():
+        pytest.skip("a matter of builds with CUDA, where there is no GPU")
+    with pytest.raises(_core.DeviceError, match="devices: CUDA says: "):
+        _core.cuda.devices()
+    with pytest.raises(_core.DeviceError, match="pack: CUDA says: "):
+        _core.cuda.pack(_core.cuda.Queue(0, 0), 0, 0, (1, 1, 1, 1))

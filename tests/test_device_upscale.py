@@ -4,6 +4,7 @@ emulated kernels in a GPU's place."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,25 @@ def test_packed_grids_tell_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("device", [False, True])
+def test_surface_of_a_mesh(request: pytest.FixtureRequest, device: bool) -> None:
+    rng = np.random.default_rng(0)
+    vertices, faces = rng.uniform(-3, 30, (40, 3)), rng.integers(-1, 40, (50, 3))
+    expected, *_ = _core.voxelize_surface(vertices, faces, 20, 21, 70)
+    points, triangles = torch.from_numpy(vertices), torch.from_numpy(faces)
+    if device:
+        request.getfixturevalue("like_a_gpu")
+    made = PackedGrids.of_surface(points, triangles, (20, 21, 70))
+    assert made.shape == (20, 21, 70)
+    assert np.array_equal(made.grids()[0].packed, expected)
+    with pytest.raises(InputError, match=r"vertices: expected float64 of shape \(n, 3\), found"):
+        PackedGrids.of_surface(points.float(), triangles, (4, 4, 4))
+    with pytest.raises(InputError, match=r"faces: expected int64 of shape \(n, 3\), found"):
+        PackedGrids.of_surface(points, triangles[:, :2], (4, 4, 4))
+    with pytest.raises(InputError, match="vertices and faces: expected one device, found cpu and"):
+        PackedGrids.of_surface(points, triangles.to("meta"), (4, 4, 4))
+
+
+@pytest.mark.parametrize("device", [False, True])
 @pytest.mark.parametrize("rule", ["any", "half", "auto"])
 def test_a_batch_is_the_single_grid_mapped(
     request: pytest.FixtureRequest, model: Model, rule: str, device: bool
@@ -167,6 +187,17 @@ def test_grids_of_several_shapes_come_back_in_order(like_a_gpu: None, model: Mod
     mixed = [grids[i] for i in order]
     made = device_upscale.upscale_grids(model, mixed, CPU, fill="none")
     assert made == [Upscaler(model)(grid, fill="none") for grid in mixed]
+
+
+@pytest.mark.parametrize("to", [None, 3])
+def test_a_shape_ends_where_its_extent_does(like_a_gpu: None, model: Model, to: int | None) -> None:
+    ends = (1.0, 2.0, 3.0), (4.4, 4.5, 7.0)
+    grids = [replace(grid, extent=ends) for grid in some_grids((6, 6, 9))]
+    free = device_upscale.upscale_grids(model, some_grids((6, 6, 9)), CPU, to)
+    made = device_upscale.upscale_grids(model, grids, CPU, to)
+    assert made == [Upscaler(model)(grid, to) for grid in grids]
+    if to is None:
+        assert made != free
 
 
 def test_results_are_pooled_to_the_size_asked_for(like_a_gpu: None, model: Model) -> None:

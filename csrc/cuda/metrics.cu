@@ -27,8 +27,9 @@ struct CountOverlap {
             std::int64_t both = 0, either = 0;
             for (std::int64_t i = 0; i < kWordsPerThread; ++i) {
                 const std::int64_t word = begin + i * kBlockThreads + thread;
-                if (word >= words) break;
-                const Word one = a[grid * words + word], other = b[grid * words + word];
+                const bool inside = word < words;
+                const Word one = inside ? a[grid * words + word] : 0;
+                const Word other = inside ? b[grid * words + word] : 0;
                 both += count_bits(one & other);
                 either += count_bits(one | other);
             }

@@ -114,7 +114,9 @@ struct ViewPlanes {
                 const Word fresh = here[j] & ~any;
                 any |= here[j];
                 for (int k = 0; k < kDigits; ++k) {
-                    const Word digit = Word{0} - (static_cast<Word>(i + j) >> k & 1);
+                    // The lower digits of i are 0, so that they are those of j: constants.
+                    const std::int64_t place = k < kAheadDigits ? j : i;
+                    const Word digit = Word{0} - static_cast<Word>(place >> k & 1);
                     first[k] |= fresh & digit;
                     last[k] = (last[k] & ~here[j]) | (here[j] & digit);
                 }
@@ -160,7 +162,7 @@ struct ViewPlanes {
         far[at] = static_cast<Depth>(last ? n - last : n);
     }
 
-    static constexpr int kAhead = 8;
+    static constexpr int kAheadDigits = 3, kAhead = 1 << kAheadDigits;
 };
 
 template <typename Queue>
