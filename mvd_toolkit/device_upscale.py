@@ -165,9 +165,7 @@ def upscale_grids(
         factor = scale * edge // result_size(edge, scale, to)
         work = _Work(model, device, low_rule, fill, factor)
         most = max(1, FINE_VOXELS // math.prod(_times(shape, scale)))
-        for start in range(0, len(members), most):
-            part = members[start : start + most]
-            fine.update(zip(part, work.batch([grids[i] for i in part]), strict=True))
+        fine.update(zip(members, work.run([grids[i] for i in members], most), strict=True))
     return [fine[i] for i in range(len(grids))]
 
 
@@ -181,31 +179,38 @@ class _Work:
     fill: Fill
     factor: int
 
+    def run(self, grids: list[VoxelGrid], most: int) -> list[VoxelGrid]:
+        """All of them, ``most`` at a time or as many as fit."""
+        fine: list[VoxelGrid] = []
+        while len(fine) < len(grids):
+            part = grids[len(fine) : len(fine) + most]
+            try:
+                fine += self.batch(part)
+                continue
+            except torch.cuda.OutOfMemoryError:
+                pass  # what it holds on to is free once it is left
+            torch.cuda.empty_cache()
+            too_much = f"of {part[0].shape} is too much for the memory of {self.device}"
+            if len(part) == 1:
+                _say(f"a grid {too_much}: it is carved in slabs")
+                fine.append(self.in_slabs(part[0]))
+            else:
+                most = (len(part) + 1) // 2
+                _say(f"a batch of {len(part)} {too_much}: going on with {most} at a time")
+        return fine
+
     def batch(self, grids: list[VoxelGrid]) -> list[VoxelGrid]:
-        try:
-            low = PackedGrids.of(grids, self.device)
-            fine = upscale_packed(self.model, low, self.low_rule, self.fill)
-            if all(grid.extent is None for grid in grids):
-                if self.factor > 1:
-                    fine = ops.pool(fine, self.factor, "half")
-                return fine.grids(grids)
+        """All at once."""
+        low = PackedGrids.of(grids, self.device)
+        fine = upscale_packed(self.model, low, self.low_rule, self.fill)
+        if any(grid.extent is not None for grid in grids):
             return [self.finished(grid) for grid in fine.grids(grids)]
-        except torch.cuda.OutOfMemoryError:
-            if len(grids) == 1:
-                return [self.in_slabs(grids[0])]
-        half = (len(grids) + 1) // 2
-        warnings.warn(
-            f"{len(grids)} grids of {grids[0].shape} do not fit the memory of {self.device}: "
-            f"going on with {half} at a time",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        torch.cuda.empty_cache()
-        return self.batch(grids[:half]) + self.batch(grids[half:])
+        if self.factor > 1:
+            fine = ops.pool(fine, self.factor, "half")
+        return fine.grids(grids)
 
     def in_slabs(self, grid: VoxelGrid) -> VoxelGrid:
         """One grid whose fine words do not fit beside all else: its slabs go to the host."""
-        torch.cuda.empty_cache()
         low = PackedGrids.of([grid], self.device)
         base = ops.hull(low) if self.fill == "hull" else low
         auto = self.low_rule == "auto"
@@ -250,6 +255,10 @@ def carve_to_host(low: PackedGrids, odms: torch.Tensor, scale: int, votes: int) 
             continue
         begin = end
     return packed.view(np.uint64)
+
+
+def _say(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def _carve(model: Model, low: PackedGrids, rule: str) -> PackedGrids:

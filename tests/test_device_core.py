@@ -232,3 +232,40 @@ def test_a_machine_without_a_gpu_says_so() -> None:
         _core.cuda.devices()
     with pytest.raises(_core.DeviceError, match="pack: CUDA says: "):
         _core.cuda.pack(_core.cuda.Queue(0, 0), 0, 0, (1, 1, 1, 1))
+
+
+@pytest.mark.cuda
+def test_kernels_wait_their_turn_on_the_current_stream() -> None:
+    dense = noise((4, 64, 64, 64), 0.02)
+    core, late = on_gpu(), torch.from_numpy(dense).cuda()
+    given_late = torch.zeros_like(late)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        torch.cuda._sleep(100_000_000)  # cycles; kernels on another stream would not wait for it
+        given_late.copy_(late)
+        packed = core.pack(given_late)
+        odms = core.extract_odms(packed, 64)
+        hulls = core.project_odms(odms, 64, 64, 64)
+        torch.cuda.current_stream().synchronize()
+    expected = _core.project_odms(_core.extract_odms_dense(dense), 64, 64, 64)
+    assert np.array_equal(take(hulls), expected)
+
+
+@pytest.mark.cuda
+def test_offsets_beyond_32_bits() -> None:
+    n, core = 2048, on_gpu()
+    words = torch.zeros((1, n, n, n // 64), dtype=torch.int64, device="cuda")
+    words[0, n - 1, n - 2, n // 64 - 1] = 1 << 60  # voxel (n - 1, n - 2, n - 4)
+    dense = core.unpack(words, n)
+    assert dense.nonzero().tolist() == [[0, n - 1, n - 2, n - 4]]
+    assert torch.equal(core.pack(dense), words)
+    del dense
+    odms = core.extract_odms(words, n).to(torch.int32)
+    met = (odms < n).nonzero().tolist()
+    assert [odms[tuple(place)].item() for place in met] == [3, n - 4, 1, n - 2, 0, n - 1]
+    hull = core.project_odms(core.extract_odms(words, n), n, n, n)
+    assert torch.equal(hull, words)
+    low = core.pool(words, n, 8)
+    fine = core.carve(low, n // 8, core.extract_odms(words, n), 8, 1)
+    assert torch.equal(fine, words)
+    assert torch.equal(core.pool(core.upsample_nearest(low, n // 8, 8), n, 8), low)

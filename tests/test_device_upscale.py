@@ -220,10 +220,14 @@ def test_a_batch_that_does_not_fit_is_halved(
         return upscale(model, low, *rest)
 
     monkeypatch.setattr(device_upscale, "upscale_packed", small_memory)
-    with pytest.warns(RuntimeWarning, match=r"grids of \(7, 6, 9\) do not fit the memory of cpu"):
+    with pytest.warns(RuntimeWarning, match="is too much for the memory of cpu") as said:
         made = device_upscale.upscale_grids(model, grids, CPU)
+    assert [str(warning.message).split(":")[1] for warning in said] == [
+        " going on with 3 at a time",
+        " going on with 2 at a time",
+    ]
     assert made == expected
-    assert sizes == [5, 3, 2, 1, 2]
+    assert sizes == [5, 3, 2, 2, 1]
 
 
 def test_a_grid_that_does_not_fit_is_carved_in_slabs(
@@ -241,8 +245,9 @@ def test_a_grid_that_does_not_fit_is_carved_in_slabs(
         return carve(self, *args, layers=layers, **rest)
 
     monkeypatch.setattr(DeviceCore, "carve", small_memory)
-    with pytest.warns(RuntimeWarning, match="going on with 1 at a time"):
+    with pytest.warns(RuntimeWarning, match="is too much for the memory of cpu") as said:
         made = device_upscale.upscale_grids(model, grids, CPU)
+    assert sum("a grid of" in str(w.message) and "in slabs" in str(w.message) for w in said) == 2
     assert made == expected
     assert slabs == 2 * [(0, 4), (4, 8), (8, 12), (12, 14)]
 

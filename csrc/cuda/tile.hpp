@@ -16,7 +16,7 @@ constexpr int kTile = 32, kTileWords = 2, kHalves = 2 * kTileWords;
 constexpr int kHalfBits = 32;
 static_assert(2 * kTile * kHalves == kBlockThreads, "a thread for each half of x and of y");
 
-// The first voxel of a tile, its number in its batch, and the slab of the output it begins with.
+// The grid of a tile in its batch, its first line and the first word of its lines.
 struct Tile {
     std::int64_t grid, x, y, word;
 };
