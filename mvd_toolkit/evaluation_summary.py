@@ -20,6 +20,8 @@ CONFIDENCE: Final = 0.95
 EXTREMES: Final = 5
 """How many of the best and of the worst are named."""
 
+_DRAWN: Final = 2**20  # values of a bootstrap in memory at a time
+
 
 def summarise(rows: Iterable[Row]) -> dict[str, Any]:
     """What an evaluation gave, JSON-able.
@@ -64,8 +66,12 @@ def bootstrap(
     """
     data = np.asarray(values, np.float64)
     rng = np.random.default_rng(0)
-    means = [data[rng.integers(len(data), size=len(data))].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    rows = max(1, _DRAWN // len(data))
+    means = [
+        data[rng.integers(len(data), size=(min(rows, resamples - done), len(data)))].mean(axis=1)
+        for done in range(0, resamples, rows)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
