@@ -37,6 +37,8 @@ from mvd_toolkit.sources import families, is_single
 
 T = TypeVar("T")
 
+_TORCH_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+
 
 @dataclass
 class Destination:
@@ -257,15 +259,19 @@ def _attempt(item: Source, function: Callable[[Source], T]) -> Outcome[T]:
         raise caught.error from caught.error.__cause__
     except OSError as caught:
         error = InputError(f"{caught.filename or item.path}: {caught.strerror or caught}")
-    except MemoryError:
-        error = InputError(f"{item.path}: this machine has too little memory for it")
     except Exception as caught:  # the rest of the batch is not to suffer from it
-        error = BugError(
-            f"{item.path}: this is a bug in mvd_toolkit: {type(caught).__name__}: {caught}; "
-            "please report it with what --debug prints"
-        )
+        error = _unforeseen(item, caught)
         error.__cause__ = caught
     return Outcome(item, result, error, time.perf_counter() - start)
+
+
+def _unforeseen(item: Source, error: Exception) -> MVDError:
+    if isinstance(error, MemoryError) or _TORCH_NO_MEMORY in str(error):
+        return InputError(f"{item.path}: this machine has too little memory for it")
+    return BugError(
+        f"{item.path}: this is a bug in mvd_toolkit: {type(error).__name__}: {error}; "
+        "please report it with what --debug prints"
+    )
 
 
 def _attempts(

@@ -22,6 +22,7 @@ from mvd_toolkit.conventions import FACE_COUNT
 from mvd_toolkit.features import face_views, first_depth
 from mvd_toolkit.options import parse_options
 from mvd_toolkit.specs import Role
+from mvd_toolkit.tiling import FaceTiles, run_tiled
 
 REFERENCE_EDGE: Final = 256
 """The fine edge that the authors' constants are told for."""
@@ -59,6 +60,7 @@ class PaperPredictor(nn.Module, ABC):
         options = parse_options(spec, config.options)
         self.paper_config = dataclasses.replace(config, options=options)
         self.backbone = spec.build(2, 1, config.scale, **options)
+        self.tiles = FaceTiles(spec, options, quick=False)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> PaperPredictor:
@@ -132,7 +134,8 @@ class PaperPredictor(nn.Module, ABC):
         planes = torch.stack(
             [low_odms.float(), faces[:, None, None].float().expand_as(low_odms)], dim=1
         )
-        images: torch.Tensor = self.backbone(planes)[:, 0].float()
+        tiling = None if self.training else self.tiles.of(low_odms.shape[-1])
+        images = run_tiled(self.backbone, planes, tiling)[:, 0].float()
         return images.sigmoid()
 
 

@@ -12,7 +12,7 @@ chosen on validation shapes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -29,9 +29,19 @@ from mvd_toolkit.features import (
     first_depth,
     view_features,
 )
+from mvd_toolkit.fine_logits import (
+    IMAGE_SYMMETRIES,
+    FaceAnswer,
+    fine_logits,
+    fine_pixels,
+    quick_head,
+    turn_image,
+)
+from mvd_toolkit.options import parse_options
 from mvd_toolkit.plugins import backbone as find_backbone
 from mvd_toolkit.silhouette_weights import SilhouetteWeights, silhouette_weights
 from mvd_toolkit.specs import Role
+from mvd_toolkit.tiling import FaceTiles
 
 Judge = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """An adversary's judgement: of predicted and true pictures and what they were made from."""
@@ -40,16 +50,8 @@ TRAINED_SUBPIXELS = 16
 """Sub-pixels of every low pixel that one training step looks at, drawn anew each step. Neighbours
 tell nearly the same, and a quarter of the 64 at scale 8 makes a step several times quicker."""
 
-_CHUNK_VALUES = 2**26  # float32 values of fine logits held at once while predicting: 256 MiB
-
-IMAGE_SYMMETRIES = tuple(
-    (flip, flip != turn, swap)
-    for swap in (False, True)
-    for turn in (False, True)
-    for flip in (False, True)
-)
-"""The eight symmetries of an image: mirror its first axis, its second, then swap them. The first is
-the identity, the first two are it and the half turn."""
+_CHUNK_VALUES = 2**26  # fine logits of the faces that are run at once, if all pixels were asked for
+_PIECE_VALUES = 2**24  # float32 values of fine logits held at once while predicting: 64 MiB
 
 
 @dataclass(frozen=True)
@@ -81,16 +83,23 @@ class ViewConfig:
 
 
 class ViewPredictor(nn.Module, ABC):
-    """A backbone between view features and a head; see the two subclasses."""
+    """A backbone between view features and a head; see the two subclasses.
+
+    Attributes:
+        tiles: on which tiles of a face the backbone is run when predicting.
+    """
 
     role: ClassVar[Role]
 
     def __init__(self, config: ViewConfig) -> None:
         super().__init__()
         self.view_config = config
-        self.backbone = find_backbone(config.backbone).build(
+        spec = find_backbone(config.backbone)
+        self.backbone = spec.build(
             config.features.channels, self.outputs(), config.scale, **config.options
         )
+        options = parse_options(spec, config.options)
+        self.tiles = FaceTiles(spec, options, quick_head(self.backbone) is not None)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ViewPredictor:
@@ -268,29 +277,41 @@ class ViewPredictor(nn.Module, ABC):
         chunk = max(1, _CHUNK_VALUES // (self.outputs() * fine * fine))
         for start in range(0, len(looks.base), chunk):
             some = looks.part(slice(start, start + chunk))
-            mask = some.base < edge
-            if not bool(mask.any()):
-                continue
-            logits = self._logits(some, mask)  # (P, s * s, K)
-            bases = some.base[mask][:, None].expand(-1, scale**2)
-            values = decode(logits.flatten(0, 1), bases.flatten(), fine)
-            low_pixels = maps[start : start + chunk].view(-1, edge, scale, edge, scale, count)
-            low_pixels.transpose(2, 3)[mask] = values.view(-1, scale, scale, count)
+            pixels = maps[start : start + chunk].view(-1, edge, scale, edge, scale, count)
+            pixels = pixels.transpose(2, 3)
+            for place, logits in self._logits(some):
+                bases = some.base[place][:, None].expand(-1, scale**2)
+                values = decode(logits.flatten(0, 1), bases.flatten(), fine)
+                pixels[place] = values.view(-1, scale, scale, count)
         return maps.view(len(low), FACE_COUNT, fine, fine, count)
 
-    def _logits(self, looks: Looks, mask: torch.Tensor) -> torch.Tensor:
-        """(P, s * s, K): the mean over symmetries of the image."""
-        config, scale = self.view_config, self.view_config.scale
-        total = torch.zeros(())
-        for symmetry in IMAGE_SYMMETRIES[: config.symmetries]:
-            planes = looks.turned(symmetry).planes(config.features)
-            turned = turn_image(mask, symmetry, 1)
-            logits = fine_logits(self.backbone, planes, turned, scale)
-            pixels, subpixels = _turned_order(mask, symmetry, scale)
-            back = torch.empty_like(logits)
-            back[pixels[:, None], subpixels] = logits
-            total = total + back
-        return total / config.symmetries
+    def _logits(self, looks: Looks) -> Iterator[tuple[tuple[torch.Tensor, ...], torch.Tensor]]:
+        """The mean over symmetries of the image, of so many low pixels at a time as fit in memory.
+
+        Yields the places of P low pixels under the base's silhouette, as indices into M, N and N,
+        and (P, s * s, K).
+        """
+        config, edge = self.view_config, looks.base.shape[-1]
+        place = torch.nonzero(looks.base < edge, as_tuple=True)
+        if not len(place[0]):
+            return
+        tiling = self.tiles.of(edge)
+        answers = [
+            FaceAnswer.of(
+                self.backbone,
+                looks.turned(symmetry).planes(config.features),
+                config.scale,
+                symmetry,
+                tiling,
+            )
+            for symmetry in IMAGE_SYMMETRIES[: config.symmetries]
+        ]
+        most = max(1, _PIECE_VALUES // (self.outputs() * config.scale**2))
+        for some in zip(*(torch.split(index, most) for index in place), strict=True):
+            logits = answers[0].logits(some)
+            for answer in answers[1:]:
+                logits = logits + answer.logits(some)
+            yield some, logits / config.symmetries
 
 
 class SilhouettePredictor(ViewPredictor):
@@ -446,85 +467,9 @@ def depth_bins(scale: int) -> list[int]:
     return [*single, *half, 4 * scale, 8 * scale]
 
 
-def fine_pixels(images: torch.Tensor, mask: torch.Tensor, scale: int) -> torch.Tensor:
-    """The fine pixels of the low pixels in ``mask``.
-
-    Args:
-        images: (M, sL, sL).
-        mask: (M, L, L) bool, P of them set.
-        scale: s.
-
-    Returns:
-        (P, s * s), the sub-pixels row by row.
-    """
-    count, edge = mask.shape[0], mask.shape[-1]
-    blocks = images.reshape(count, edge, scale, edge, scale).permute(0, 1, 3, 2, 4)
-    return blocks[mask].flatten(1)
-
-
-def fine_logits(
-    backbone: nn.Module,
-    planes: torch.Tensor,
-    mask: torch.Tensor,
-    scale: int,
-    some: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Run a backbone and keep the fine pixels of the low pixels in ``mask``.
-
-    A backbone that has ``trunk`` (to (M, C, L, L)) and ``head`` (a 1x1 convolution to K·s²
-    channels, sub-pixels last) gets its head run on those fine pixels alone, which is the same and
-    much less work; any other runs whole.
-
-    Args:
-        backbone: (M, C, L, L) to (M, K, sL, sL).
-        planes: (M, C, L, L).
-        mask: (M, L, L) bool, P of them set.
-        scale: s.
-        some: (S,) int64, the sub-pixels wanted; all s² where left out.
-
-    Returns:
-        (P, S, K).
-    """
-    head = getattr(backbone, "head", None)
-    trunk = getattr(backbone, "trunk", None)
-    if isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1) and trunk is not None:
-        pixels = trunk(planes).permute(0, 2, 3, 1)[mask]  # (P, C)
-        weight = head.weight.view(-1, scale**2, pixels.shape[1]).transpose(0, 1)  # (s * s, K, C)
-        bias = head.bias if head.bias is not None else weight.new_zeros(head.out_channels)
-        bias = bias.view(-1, scale**2).t()  # (s * s, K)
-        if some is not None:
-            weight, bias = weight[some], bias[some]
-        logits = F.linear(pixels, weight.flatten(0, 1), bias.flatten())
-        return logits.view(len(pixels), len(bias), -1)
-    images: torch.Tensor = backbone(planes)  # (M, K, sL, sL)
-    count, edge = len(mask), mask.shape[-1]
-    blocks = images.view(count, -1, edge, scale, edge, scale).permute(0, 2, 4, 3, 5, 1)
-    logits = blocks[mask].flatten(1, 2)
-    return logits if some is None else logits[:, some]
-
-
 def _nearest(images: torch.Tensor, scale: int) -> torch.Tensor:
     """(M, L, L) to (M, sL, sL)."""
     return images.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
-
-
-def turn_image(images: torch.Tensor, symmetry: tuple[bool, bool, bool], axis: int) -> torch.Tensor:
-    """Mirror the image axes ``axis`` and ``axis + 1``, then swap them, each where asked."""
-    flip_u, flip_v, swap = symmetry
-    dims = [axis + i for i, flip in enumerate((flip_u, flip_v)) if flip]
-    images = images.flip(dims) if dims else images
-    return images.transpose(axis, axis + 1) if swap else images
-
-
-def _turned_order(
-    mask: torch.Tensor, symmetry: tuple[bool, bool, bool], scale: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which low pixel (P,) and sub-pixel (s * s,) the rows of turned images were before turning."""
-    order = torch.zeros(mask.shape, dtype=torch.int64, device=mask.device)
-    order[mask] = torch.arange(int(mask.sum()), device=mask.device)
-    pixels = turn_image(order, symmetry, 1)[turn_image(mask, symmetry, 1)]
-    block = torch.arange(scale**2, device=mask.device).view(scale, scale)
-    return pixels, turn_image(block, symmetry, 0).flatten()
 
 
 @dataclass(frozen=True)

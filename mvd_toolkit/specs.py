@@ -29,7 +29,10 @@ class BackboneSpec:
             that maps (B, in_channels, L, L) to (B, out_channels, L * scale, L * scale) float32.
         options: a dataclass of the options ``build`` takes, with their types and defaults.
         scales: the scales it can be built for.
-        receptive_field: edge, in input pixels, of what one output pixel depends on; None: all.
+        receptive_field: edge, in input pixels, of what one output pixel depends on, its own pixel
+            in the middle; or a function of the options that gives it; None: all.
+        step: product of the network's strides: an input that is cut at a multiple of it is seen as
+            the whole is.
         licence: SPDX name of the licence of its code.
         description: one line.
         api: version of this contract.
@@ -39,10 +42,17 @@ class BackboneSpec:
     build: Callable[..., torch.nn.Module]
     options: type = NoOptions
     scales: tuple[int, ...] = (2, 4, 8)
-    receptive_field: int | None = None
+    receptive_field: int | Callable[..., int] | None = None
     licence: str = "MIT"
     description: str = ""
     api: int = 1
+    step: int = 1
+
+    def field(self, options: Mapping[str, Any]) -> int | None:
+        """The receptive field of what is built with these options, all of them."""
+        if callable(self.receptive_field):
+            return self.receptive_field(**options)
+        return self.receptive_field
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from mvd_toolkit.io.format import Format
 from mvd_toolkit.options import parse_options
 from mvd_toolkit.plugins import PluginError, check_spec
 from mvd_toolkit.specs import BackboneSpec, PredictorSpec, ReconstructorSpec
+from mvd_toolkit.tiling import Tiling, run_tiled
 
 if TYPE_CHECKING:
     import torch
@@ -40,13 +41,13 @@ def check_backbone(spec: BackboneSpec, options: Mapping[str, Any] | None = None)
 
     For every scale: shapes for odd and even edges, float32, the same answer twice in eval mode,
     an item's answer independent of its batch, a gradient at every parameter, state that survives
-    a round trip. For the smallest scale: no dependence outside the declared receptive field.
+    a round trip. For the smallest scale: no dependence outside the declared receptive field, and
+    the same answer from tiles that overlap by it.
 
     Args:
         spec: the backbone.
         options: those to build with, as ``--set`` takes them; the smaller the network, the faster
-            the check. The declared receptive field is that of the defaults: options that widen it
-            fail.
+            the check.
 
     Raises:
         AssertionError: what is broken.
@@ -55,8 +56,7 @@ def check_backbone(spec: BackboneSpec, options: Mapping[str, Any] | None = None)
     parsed = parse_options(spec, options or {})
     for scale in spec.scales:
         _check_scale(spec, scale, parsed)
-    if spec.receptive_field is not None:
-        _check_receptive_field(spec, spec.receptive_field, parsed)
+    _check_receptive_field(spec, parsed)
 
 
 def check_predictor(
@@ -382,29 +382,50 @@ def _check_state(
     )
 
 
-def _check_receptive_field(spec: BackboneSpec, declared: int, options: Mapping[str, Any]) -> None:
-    """Differentiate one output pixel of each sub-pixel phase by the input, in float64."""
+def _check_receptive_field(spec: BackboneSpec, options: Mapping[str, Any]) -> None:
+    """Differentiate one output pixel of each sub-pixel phase by the input, in float64.
+
+    At each place that an input pixel has among the network's strides; and tiles that overlap by the
+    declared field must give the whole.
+    """
     import torch
 
+    declared = spec.field(options)
+    if declared is None:
+        return
     torch.manual_seed(0)
     scale = min(spec.scales)
     network = spec.build(_IN, _OUT, scale, **options).double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))  # wakes layers that start at zero
-    middle = declared // 2 + 2
-    edge = 2 * middle + 1
-    x = torch.randn(1, _IN, edge, edge, dtype=torch.float64, requires_grad=True)
-    answer = network(x)
-    for phase in range(scale):
-        at = middle * scale + phase
-        (gradient,) = torch.autograd.grad(answer[0, :, at, at].sum(), x, retain_graph=True)
-        touched = gradient[0].abs().sum(dim=0) > 0
-        reach = max(_extent(touched.any(dim=0)), _extent(touched.any(dim=1)))
-        assert reach <= declared, (
-            f"backbone {spec.name}: an output pixel depends on {reach} input pixels along an axis, "
-            f"receptive_field declares {declared}"
-        )
+    for middle in range(declared // 2 + 2, declared // 2 + 2 + spec.step):
+        edge = 2 * middle + 1
+        x = torch.randn(1, _IN, edge, edge, dtype=torch.float64, requires_grad=True)
+        answer = network(x)
+        for phase in range(scale):
+            at = middle * scale + phase
+            (gradient,) = torch.autograd.grad(answer[0, :, at, at].sum(), x, retain_graph=True)
+            touched = gradient[0].abs().sum(dim=0) > 0
+            reach = max(_extent(touched.any(dim=0)), _extent(touched.any(dim=1)))
+            assert reach <= declared, (
+                f"backbone {spec.name}: an output pixel depends on {reach} input pixels along an "
+                f"axis, receptive_field declares {declared}"
+            )
+    _check_tiles(spec, network, options)
+
+
+def _check_tiles(spec: BackboneSpec, network: torch.nn.Module, options: Mapping[str, Any]) -> None:
+    import torch
+
+    tiling = Tiling.of(spec, options, 5)
+    x = torch.randn(1, _IN, 16, tiling.reach + 16, dtype=torch.float64)
+    with torch.no_grad():
+        whole, tiled = network(x), run_tiled(network, x, tiling)
+    assert bool(torch.allclose(tiled, whole, rtol=1e-9, atol=1e-9)), (
+        f"backbone {spec.name}: tiles that overlap by its receptive field give another answer than "
+        f"the whole; is step, {spec.step}, the product of its strides?"
+    )
 
 
 def _extent(touched: torch.Tensor) -> int:

@@ -106,6 +106,27 @@ class Upscaler:
         self.model.to(self.device)
         return self
 
+    def use_tiles(self, edge: int | None) -> None:
+        """Run the networks on tiles of faces: less memory, more work, the same grids.
+
+        Args:
+            edge: of a tile, coarse pixels, without what overlaps; None: the default, whole faces
+                where they fit.
+
+        Raises:
+            UsageError: a network may depend on any pixel of a face, so tiles would change grids.
+        """
+        predictors = {"silhouette": self.model.silhouette, "depth": self.model.depth}
+        for role, predictor in predictors.items():
+            tiles = getattr(predictor, "tiles", None)
+            if tiles is not None:
+                tiles.use(edge)
+            elif edge is not None:
+                raise UsageError(
+                    f"tile: the {role} predictor of this model looks at whole faces; "
+                    "leave tiles out"
+                )
+
     @property
     def scale(self) -> int:
         """How many times finer the model's own result is."""

@@ -39,8 +39,15 @@ class UpscalerOnDemand:
         hash: of the model, see `Model.hash`.
     """
 
-    def __init__(self, model: str | Path | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, model: str | Path | None = None, device: str = "cpu", tile: int | None = None
+    ) -> None:
         """Look at a model directory, or at the model that comes with the package.
+
+        Args:
+            model: its directory or name; None: the one that comes with the package.
+            device: where the networks will run.
+            tile: see `Upscaler.use_tiles`.
 
         Raises:
             UnavailableError: no such model or device.
@@ -50,6 +57,7 @@ class UpscalerOnDemand:
         self.config = model_directory.read_config(self._directory)
         self.hash = model_directory.directory_hash(self._directory)
         self._device = device
+        self._tile = tile
         if device != "cpu":  # that one is there; asking would load torch
             usable_device(device)
 
@@ -62,15 +70,17 @@ class UpscalerOnDemand:
         """
         try:
             with _loading:
-                return _load(self._directory, self.hash, self._device)
+                return _load(self._directory, self.hash, self._device, self._tile)
         except MVDError as error:
             raise Unready(error) from error
 
 
 @functools.lru_cache(_KEPT_MODELS)
-def _load(directory: Path, model_hash: str, device: str) -> Upscaler:
+def _load(directory: Path, model_hash: str, device: str, tile: int | None) -> Upscaler:
     """The model of that hash, as long as it is among the last ones used."""
-    return Upscaler.load(directory, device)
+    upscaler = Upscaler.load(directory, device)
+    upscaler.use_tiles(tile)
+    return upscaler
 
 
 @dataclass

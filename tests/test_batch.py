@@ -88,19 +88,25 @@ def test_a_failure_stops_nothing_and_is_listed() -> None:
             raise FileNotFoundError(2, "No such file or directory", "2.npy")
         if source.path.stem == "3":
             raise MemoryError
+        if source.path.stem == "5":
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate "
+                "memory: you tried to allocate 4398046511104 bytes."
+            )
         return source.path.stem
 
     told: list[Outcome[str]] = []
-    outcomes = run(items(5), work, told.append)
+    outcomes = run(items(6), work, told.append)
     assert told == outcomes
-    assert [outcome.result for outcome in outcomes] == ["0", None, None, None, "4"]
+    assert [outcome.result for outcome in outcomes] == ["0", None, None, None, "4", None]
     with pytest.raises(BatchError) as caught:
         raise_failures(outcomes, single=False)
     assert str(caught.value) == (
-        "3 of 5 failed:\n"
+        "4 of 6 failed:\n"
         "  1.npy: is broken\n"
         "  2.npy: No such file or directory\n"
-        "  3.npy: this machine has too little memory for it"
+        "  3.npy: this machine has too little memory for it\n"
+        "  5.npy: this machine has too little memory for it"
     )
 
 

@@ -7,15 +7,18 @@ import torch
 from torch import nn
 
 from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
-from mvd_toolkit.predictors import (
+from mvd_toolkit.fine_logits import (
     IMAGE_SYMMETRIES,
+    fine_logits,
+    fine_pixels,
+    turn_image,
+    turn_image_back,
+)
+from mvd_toolkit.predictors import (
     DepthPredictor,
     SilhouettePredictor,
     ViewConfig,
     depth_bins,
-    fine_logits,
-    fine_pixels,
-    turn_image,
 )
 from mvd_toolkit.symmetry import SYMMETRIES
 
@@ -172,6 +175,8 @@ def test_the_symmetries_of_an_image_are_eight() -> None:
     image = torch.arange(4).view(2, 2)
     turned = {tuple(turn_image(image, s, 0).flatten().tolist()) for s in IMAGE_SYMMETRIES}
     assert len(IMAGE_SYMMETRIES) == len(turned) == 8
+    for symmetry in IMAGE_SYMMETRIES:
+        assert torch.equal(turn_image_back(turn_image(image, symmetry, 0), symmetry), image)
 
 
 @torch.inference_mode()

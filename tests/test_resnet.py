@@ -25,7 +25,7 @@ def test_declared_receptive_field_is_the_exact_one_at_scale_8():
         (gradient,) = torch.autograd.grad(answer[0, 0, at, at], x, retain_graph=True)
         rows = (gradient[0, 0] != 0).any(dim=1).nonzero()
         reach.append(int(rows.max() - rows.min()) + 1)
-    assert max(reach) == SPEC.receptive_field
+    assert max(reach) == SPEC.field(parse_options(SPEC, {"width": 8})) == 73
 
 
 def test_the_authors_variant_has_their_channels():

@@ -32,6 +32,7 @@ BENCHES: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "help": program.help_,
     "memory": program.memory,
     "cuda": cuda.cuda,
+    "big": program.big,
 }
 
 __all__ = ["BENCHES", "Settings"]

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "bind/bind.hpp"
@@ -34,19 +35,47 @@ Array<Word> binvox_decode(const Array<std::uint8_t>& runs, std::int64_t x, std::
     return packed;
 }
 
-// packed (1, X, Y, W) uint64 -> runs (R, 2) uint8
-Array<std::uint8_t> binvox_encode(const Array<Word>& packed, std::int64_t z) {
-    const GridShape shape = single_shape(packed, z, "packed");
-    const Word* in = packed.data();
-    auto runs = std::make_unique<Runs>();
-    {
-        py::gil_scoped_release release;
-        *runs = mvd::binvox_encode(in, shape);
-    }
+// The runs as an array that owns them: (R, 2) uint8.
+Array<std::uint8_t> owned(Runs&& made) {
+    auto runs = std::make_unique<Runs>(std::move(made));
     const auto count = static_cast<py::ssize_t>(runs->size());
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(runs->data());
     const py::capsule owner(runs.release(), [](void* p) { delete static_cast<Runs*>(p); });
     return Array<std::uint8_t>({count, py::ssize_t{2}}, bytes, owner);
+}
+
+// packed (1, X, Y, W) uint64 -> runs (R, 2) uint8
+Array<std::uint8_t> binvox_encode(const Array<Word>& packed, std::int64_t z) {
+    const GridShape shape = single_shape(packed, z, "packed");
+    const Word* in = packed.data();
+    Runs runs;
+    {
+        py::gil_scoped_release release;
+        runs = mvd::binvox_encode(in, shape);
+    }
+    return owned(std::move(runs));
+}
+
+// packed (1, X, Y, W) uint64, a part of a grid along x, and value and length of the run before it
+// -> runs (R, 2) uint8, value and length of the run that goes on
+py::tuple binvox_encode_part(const Array<Word>& packed, std::int64_t z, bool value,
+                             std::int64_t length) {
+    const GridShape shape = single_shape(packed, z, "packed");
+    if (length < 0) throw Error("length: expected at least 0");
+    const Word* in = packed.data();
+    BinvoxTail tail{value, length};
+    Runs runs;
+    {
+        py::gil_scoped_release release;
+        runs = mvd::binvox_encode_part(in, shape, tail);
+    }
+    return py::make_tuple(owned(std::move(runs)), tail.value, tail.length);
+}
+
+// value and length of the run that the last part left -> runs (R, 2) uint8
+Array<std::uint8_t> binvox_encode_tail(bool value, std::int64_t length) {
+    if (length < 0) throw Error("length: expected at least 0");
+    return owned(mvd::binvox_encode_tail({value, length}));
 }
 
 }  // namespace
@@ -55,6 +84,9 @@ void bind_binvox(py::module_& module) {
     module.def("binvox_decode", &binvox_decode, py::arg("runs").noconvert(), py::arg("x"),
                py::arg("y"), py::arg("z"));
     module.def("binvox_encode", &binvox_encode, py::arg("packed").noconvert(), py::arg("z"));
+    module.def("binvox_encode_part", &binvox_encode_part, py::arg("packed").noconvert(),
+               py::arg("z"), py::arg("value"), py::arg("length"));
+    module.def("binvox_encode_tail", &binvox_encode_tail, py::arg("value"), py::arg("length"));
 }
 
 }  // namespace mvd::bind

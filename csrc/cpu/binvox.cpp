@@ -48,6 +48,8 @@ inline Word prefix_xor(Word word) {
 // Makes runs out of changes.
 class RunWriter {
   public:
+    explicit RunWriter(BinvoxTail tail) : end_(tail.length), value_(tail.value) {}
+
     // The value of the last voxel added.
     bool value() const { return value_; }
 
@@ -69,9 +71,17 @@ class RunWriter {
 
     void add_unchanged(std::int64_t length) { end_ += length; }
 
-    std::vector<BinvoxRun> finish() {
+    // The run that goes on.
+    BinvoxTail tail() const { return {value_, end_ - begin_}; }
+
+    // Ends it.
+    void finish() {
         reserve(0);
         write_run(end_ - begin_);
+        begin_ = end_;
+    }
+
+    std::vector<BinvoxRun> take() {
         runs_.resize(static_cast<std::size_t>(count_));
         return std::move(runs_);
     }
@@ -96,8 +106,8 @@ class RunWriter {
     std::vector<BinvoxRun> runs_;  // with room after the first count_
     std::int64_t count_ = 0;
     std::int64_t begin_ = 0;  // first voxel of the run that goes on
-    std::int64_t end_ = 0;    // voxels added
-    bool value_ = false;
+    std::int64_t end_;        // voxels added
+    bool value_;
 };
 
 // The words of one x and one index along z: `depth` voxels of z for each of Y, and in file order
@@ -230,8 +240,8 @@ void binvox_decode(const BinvoxRun* runs, std::int64_t count, Word* packed, Grid
     reader.check_finished();
 }
 
-std::vector<BinvoxRun> binvox_encode(const Word* packed, GridShape shape) {
-    RunWriter writer;
+std::vector<BinvoxRun> binvox_encode_part(const Word* packed, GridShape shape, BinvoxTail& tail) {
+    RunWriter writer(tail);
     const std::int64_t line_words = words_per_line(shape.y);
     std::vector<Word> lines(static_cast<std::size_t>(std::min(kWordBits, shape.z) * line_words));
     for (std::int64_t x = 0; x < shape.x; ++x) {
@@ -248,7 +258,22 @@ std::vector<BinvoxRun> binvox_encode(const Word* packed, GridShape shape) {
             }
         }
     }
-    return writer.finish();
+    tail = writer.tail();
+    return writer.take();
+}
+
+std::vector<BinvoxRun> binvox_encode_tail(BinvoxTail tail) {
+    RunWriter writer(tail);
+    writer.finish();
+    return writer.take();
+}
+
+std::vector<BinvoxRun> binvox_encode(const Word* packed, GridShape shape) {
+    BinvoxTail tail;
+    std::vector<BinvoxRun> runs = binvox_encode_part(packed, shape, tail);
+    const std::vector<BinvoxRun> last = binvox_encode_tail(tail);
+    runs.insert(runs.end(), last.begin(), last.end());
+    return runs;
 }
 
 }  // namespace mvd

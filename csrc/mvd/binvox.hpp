@@ -27,7 +27,20 @@ static_assert(sizeof(BinvoxRun) == 2, "runs are read and written as they are in 
 // Throws unless the runs add up to X * Y * Z voxels exactly.
 void binvox_decode(const BinvoxRun* runs, std::int64_t count, Word* packed, GridShape shape);
 
+// A run that goes on: what encoding a part of a grid leaves to the next one.
+struct BinvoxTail {
+    bool value = false;
+    std::int64_t length = 0;  // voxels
+};
+
 // packed: (X, Y, W). The shortest code there is: a run ends where the value changes or at 255.
 std::vector<BinvoxRun> binvox_encode(const Word* packed, GridShape shape);
+
+// The same of a grid in parts along x, so that the code need not be in memory whole: the runs that
+// end within this part. `tail`: what the part before left, and then what this one leaves.
+std::vector<BinvoxRun> binvox_encode_part(const Word* packed, GridShape shape, BinvoxTail& tail);
+
+// The runs that a tail is, after the last part.
+std::vector<BinvoxRun> binvox_encode_tail(BinvoxTail tail);
 
 }  // namespace mvd

@@ -48,6 +48,12 @@ def upscale(
         Fill, typer.Option(help="Fill what no face can see into, or take the grid as it is.")
     ] = "hull",
     device: DeviceOption = "cpu",
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Run the networks on tiles of so many coarse pixels: less memory."
+        ),
+    ] = None,
     smooth: SmoothFlag = None,
     faces: FacesOption = None,
     size: SizeOption = None,
@@ -81,7 +87,7 @@ def upscale(
     wanted = _files.suffixes("grid", reads=True)
     items = _files.find(out, named, wanted, destination, files_from, shard)
     job = UpscaleFile(
-        UpscalerOnDemand(model, device),
+        UpscalerOnDemand(model, device, tile),
         destination,
         to,
         form,

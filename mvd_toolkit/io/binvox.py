@@ -22,6 +22,7 @@ from __future__ import annotations
 import decimal
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,6 +37,7 @@ from mvd_toolkit.io.limits import Limits
 
 LONGEST_RUN = 255
 
+_PIECE_BYTES = 1 << 22  # of packed words; their runs are at most 16 times as much
 _MAX_HEADER_LINES = 256
 _MAX_LINE_BYTES = 4096
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -85,7 +87,19 @@ def write(grid: VoxelGrid, file: BinaryIO) -> None:
         "data\n"
     )
     file.write(header.encode("ascii"))
-    file.write(_core.binvox_encode(np.ascontiguousarray(grid.packed)[None], grid.shape[2]).data)
+    for runs in _runs(grid):
+        file.write(runs.data)
+
+
+def _runs(grid: VoxelGrid) -> Iterator[npt.NDArray[np.uint8]]:
+    """The (R, 2) runs of a grid, those of some layers of x at a time."""
+    step = max(1, _PIECE_BYTES // max(1, grid.packed[:1].nbytes))
+    value, length = False, 0
+    for begin in range(0, grid.shape[0], step):
+        layers = np.ascontiguousarray(grid.packed[begin : begin + step])
+        runs, value, length = _core.binvox_encode_part(layers[None], grid.shape[2], value, length)
+        yield runs
+    yield _core.binvox_encode_tail(value, length)
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[tuple[int, int, int], Vector, str]:

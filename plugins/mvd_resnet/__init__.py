@@ -53,6 +53,11 @@ def build(
     return ResNet(in_channels, out_channels, scale, width=width, blocks=blocks, variant=variant)
 
 
+def receptive_field(*, width: int = 128, blocks: int = 16, variant: Variant = "paper") -> int:
+    """Edge of what a pixel depends on at scale 8, input pixels; at the others it is no more."""
+    return 9 + 4 * blocks
+
+
 @hookimpl
 def mvd_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
     """Register the backbone."""
@@ -62,7 +67,7 @@ def mvd_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
             build=build,
             options=ResNetOptions,
             scales=(2, 4, 8),
-            receptive_field=73,
+            receptive_field=receptive_field,
             description="the paper's residual network with sub-pixel steps",
         )
     )

@@ -42,6 +42,17 @@ def build(
     return UNet(in_channels, out_channels, scale, width=width, top_blocks=top_blocks, blocks=blocks)
 
 
+def receptive_field(*, width: int = 48, top_blocks: int = 1, blocks: int = 2) -> int:
+    """Edge of what a pixel depends on, input pixels.
+
+    A block of two convolutions reaches 2 pixels of its resolution to each side, and the lowest one
+    sees the input in blocks of 4.
+    """
+    top, half, quarter = 2 * top_blocks, 2 * blocks, blocks
+    reach = 2 * top + 2 * 2 * half + 4 * 2 * quarter
+    return 1 + 2 * (reach + 3)
+
+
 @hookimpl
 def mvd_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
     """Register the backbone."""
@@ -51,7 +62,8 @@ def mvd_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
             build=build,
             options=UNetOptions,
             scales=(2, 4, 8),
-            receptive_field=None,
+            receptive_field=receptive_field,
+            step=4,
             description="multi-scale residual network with skip connections",
         )
     )

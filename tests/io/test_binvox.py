@@ -50,6 +50,18 @@ def test_encode_is_the_reference(dense: np.ndarray) -> None:
 
 
 @given(occupancy, st.data())
+def test_encoded_in_parts_it_is_the_same(dense: np.ndarray, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(1, dense.shape[0]), max_size=4)))
+    value, length, found = False, 0, b""
+    for part in np.split(dense, cuts):
+        if len(part):
+            packed = _core.pack(np.ascontiguousarray(part)[None])
+            runs, value, length = _core.binvox_encode_part(packed, dense.shape[2], value, length)
+            found += runs.tobytes()
+    assert found + _core.binvox_encode_tail(value, length).tobytes() == reference_runs(dense)
+
+
+@given(occupancy, st.data())
 def test_decode_is_the_reference(dense: np.ndarray, data: st.DataObject) -> None:
     # Runs cut anywhere, with empty ones in between and any value for occupied.
     runs = []
