@@ -39,6 +39,7 @@ def main() -> None:
     rows = read(options.output)
     done = {(row["id"], row["view"], row["rule"]) for row in rows}
     category = categories(options.categories)
+    threshold = make.config.threshold
     rules = options.rule or [f"{make.config.upscale_rule}:{make.config.upscale_threshold}"]
     number, parts = map(int, options.share.split("/"))
     for index, shape in list(enumerate(views.shapes))[number - 1 :: parts]:
@@ -53,16 +54,20 @@ def main() -> None:
             chances, distance = make.look(
                 seen, ensemble=options.ensemble, mirror=options.mirror, threads=options.threads
             )
+            if options.turns:
+                fine, target = best_turn(truth, low(views, index, view), chances > threshold)
+            else:
+                fine, target = truth, low(views, index, view)
             for rule in missing:
                 row = {
                     "id": shape.id,
                     "category": category(shape.id),
                     "view": view,
                     "rule": rule,
-                    "low": float(ops.iou(coarse(make, chances, rule), low(views, index, view))),
+                    "low": float(ops.iou(coarse(make, chances, rule), target)),
                     "expected": expected_iou(chances, make.config),
                     "distance": distance,
-                    **compare(make, chances, rule, truth, options),
+                    **compare(make, chances, rule, fine, options),
                 }
                 rows.append(row)
                 keep(options.output, row)
@@ -99,6 +104,14 @@ def coarse(make: Reconstructor, chances: np.ndarray, rule: str) -> VoxelGrid:
 
 def low(views: ViewDataset, index: int, view: int) -> VoxelGrid:
     return VoxelGrid.from_dense(views.target(index, view))
+
+
+def best_turn(truth: VoxelGrid, target: VoxelGrid, predicted: np.ndarray):
+    """Both truths in the quarter turn about the vertical that fits the predicted grid best."""
+    turns = [VoxelGrid.from_dense(np.rot90(target.dense(), k)) for k in range(4)]
+    best = max(range(4), key=lambda k: ops.iou(turns[k], VoxelGrid.from_dense(predicted)))
+    dense = np.ascontiguousarray(np.rot90(truth.dense(), best))
+    return VoxelGrid.from_dense(dense, truth.origin, truth.spacing), turns[best]
 
 
 def upright(grid: VoxelGrid, up: str) -> VoxelGrid:
@@ -168,6 +181,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rule", action="append", help="low rule and threshold, any:0.45")
     parser.add_argument("--ensemble", action="store_true")
     parser.add_argument("--mirror", action="store_true")
+    parser.add_argument(
+        "--turns", action="store_true", help="shapes that face anywhere: take the best of four"
+    )
     parser.add_argument("--points", type=int, default=2466, help="of each surface")
     parser.add_argument("--categories", type=Path, metavar="CSV")
     parser.add_argument("--threads", type=int, default=0)

@@ -199,6 +199,24 @@ def _are_edges(pair: Any) -> bool:
     )
 
 
+def edges_of(dataset: str | Path, low: int | None, high: int | None) -> tuple[int, int]:
+    """The edges of the one kind of pair in a dataset that has a low and a high edge, if told.
+
+    Raises:
+        InputError: there is no such dataset.
+        UsageError: it has several such, or none.
+    """
+    known = [tuple(pair) for pair in read_description(dataset)["pairs"]]
+    fitting = [(a, b) for a, b in known if low in (None, a) and high in (None, b)]
+    if len(fitting) != 1:
+        listed = ", ".join(f"{a}:{b}" for a, b in known)
+        raise UsageError(
+            f"{dataset}: expected the edges of one kind of pair, "
+            f"found {low or '?'}:{high or '?'}; the dataset has {listed}"
+        )
+    return fitting[0]
+
+
 class PairDataset:
     """The pairs of one split, all in memory: 0.8 MB each at 256³.
 
@@ -236,7 +254,7 @@ class PairDataset:
         """
         self.directory = Path(directory)
         self.split = split
-        self.low, self.high = self._edges(low, high)
+        self.low, self.high = edges_of(self.directory, low, high)
         files = pair_files(self.directory, split, self.low, self.high)
         if limit is not None and len(files) > limit:
             files = sorted(sorted(files, key=_place)[:limit])
@@ -292,17 +310,6 @@ class PairDataset:
         grid = ops.project_odms(self.odms[index], votes=1, like=like)
         assert isinstance(grid, VoxelGrid)
         return grid
-
-    def _edges(self, low: int | None, high: int | None) -> tuple[int, int]:
-        known = [tuple(pair) for pair in read_description(self.directory)["pairs"]]
-        fitting = [(a, b) for a, b in known if low in (None, a) and high in (None, b)]
-        if len(fitting) != 1:
-            listed = ", ".join(f"{a}:{b}" for a, b in known)
-            raise UsageError(
-                f"{self.directory}: expected the edges of one kind of pair, "
-                f"found {low or '?'}:{high or '?'}; the dataset has {listed}"
-            )
-        return fitting[0]
 
     def _load(self, index: int, path: Path) -> None:
         pair = read_pair(path)

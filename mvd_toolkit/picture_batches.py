@@ -1,12 +1,10 @@
 """Batches of pictures for a reconstructor: shapes in random order, a picture of each, varied.
 
-A batch is a function of the seed and the step alone, as in `training_batches`.
+A batch is a function of the seed and the step alone: see `batches_by_step`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -14,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.batches_by_step import DRAW, BatchesByStep
+from mvd_toolkit.errors import InputError
 from mvd_toolkit.image_input import FILL, place
 from mvd_toolkit.view_data import ViewDataset
-
-_ORDER, _DRAW = 0, 1  # streams of random numbers
 
 MirrorAxis = Literal["x", "y"]
 
@@ -48,8 +45,11 @@ class PictureBatch:
         return (self.pictures, self.target), {}
 
 
-class PictureBatches:
-    """All the batches of a run, by step; every shape comes up equally often."""
+_Drawn = tuple[Floats, npt.NDArray[np.bool_]]
+
+
+class PictureBatches(BatchesByStep[_Drawn, PictureBatch]):
+    """A picture and the grid of each shape of a batch."""
 
     def __init__(
         self,
@@ -83,45 +83,18 @@ class PictureBatches:
             raise InputError(
                 f"{dataset.directory}: expected shapes with pictures in {dataset.split}, found none"
             )
-        number, parts = part
-        if batch_size % parts:
-            raise UsageError(
-                f"batch_size: expected a multiple of the {parts} processes, found {batch_size}"
-            )
-        self.dataset, self.batch_size, self.size = dataset, batch_size, size
+        super().__init__(len(dataset), batch_size, seed, part)
+        self.dataset, self.size = dataset, size
         self.augment, self.device = augment, torch.device(device)
         self._axis = "xy".index(mirror)
-        self._seed = seed
-        self._mine = slice(number * batch_size // parts, (number + 1) * batch_size // parts)
-        self._orders: dict[int, npt.NDArray[np.int64]] = {}
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps until every shape has come up, rounded up."""
-        return -(-len(self.dataset) // self.batch_size)
-
-    def batch(self, step: int) -> PictureBatch:
-        """The batch of a step, counted from 0."""
-        return self._deliver(*self._draw(step))
-
-    def iterate(self, start: int = 0) -> Iterator[PictureBatch]:
-        """Batches from a step on, without end; the next one is gathered while one is used."""
-        with ThreadPoolExecutor(1, thread_name_prefix="pictures") as executor:
-            coming = executor.submit(self._draw, start)
-            step = start
-            while True:
-                step += 1
-                draw, coming = coming.result(), executor.submit(self._draw, step)
-                yield self._deliver(*draw)
-
-    def _draw(self, step: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        places = range(step * self.batch_size, (step + 1) * self.batch_size)
-        drawn = [self._item(self._at(p), p) for p in list(places)[self._mine]]
+    def _draw(self, step: int) -> _Drawn:
+        drawn = [self._item(self.item_at(p), p) for p in self.places(step)[self.mine]]
         return np.stack([p for p, _ in drawn]), np.stack([t for _, t in drawn])
 
     def _item(self, index: int, number: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """(3, S, S) picture and (N, N, N) grid of a shape, as drawn for a place."""
-        random = np.random.default_rng([self._seed, _DRAW, number])
+        random = np.random.default_rng([self.seed, DRAW, number])
         views = self.dataset.shapes[index].views
         which = int(random.integers(len(views)))
         picture, target = views.picture(which), self.dataset.target(index, which)
@@ -132,16 +105,8 @@ class PictureBatches:
             varied, target = varied[:, :, ::-1], np.flip(target, self._axis)
         return varied, target
 
-    def _at(self, number: int) -> int:
-        """The shape at a place of the endless sequence."""
-        epoch, number = divmod(number, len(self.dataset))
-        if epoch not in self._orders:
-            random = np.random.default_rng([self._seed, _ORDER, epoch])
-            self._orders = {k: v for k, v in self._orders.items() if k >= epoch - 1}
-            self._orders[epoch] = random.permutation(len(self.dataset))
-        return int(self._orders[epoch][number])
-
-    def _deliver(self, pictures: Floats, target: npt.NDArray[np.bool_]) -> PictureBatch:
+    def _deliver(self, draw: _Drawn) -> PictureBatch:
+        pictures, target = draw
         return PictureBatch(
             torch.from_numpy(pictures).to(self.device, non_blocking=True),
             torch.from_numpy(target).to(self.device, non_blocking=True).float(),

@@ -6,8 +6,7 @@ seen without the stop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,11 @@ import numpy.typing as npt
 import torch
 
 from mvd_toolkit import _core
+from mvd_toolkit.batches_by_step import DRAW, BatchesByStep
 from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE, bits_rule
 from mvd_toolkit.data import PairDataset
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.errors import InputError
 from mvd_toolkit.symmetry import SYMMETRIES
-
-_ORDER, _DRAW = 0, 1  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class _Draw:
     symmetries: npt.NDArray[np.int64]
 
 
-class Batches:
+class Batches(BatchesByStep[_Draw, Batch]):
     """All the batches of a run, by step.
 
     Every shape comes up equally often: the steps cut one endless sequence of permutations.
@@ -94,51 +92,23 @@ class Batches:
         if not len(dataset):
             raise InputError(f"{dataset.directory}: expected pairs in {dataset.split}, found none")
         self.dataset = dataset
-        self.batch_size = batch_size
         self.augment = augment
         self.device = torch.device(device)
-        self._seed = seed
-        number, parts = part
-        if batch_size % parts:
-            raise UsageError(
-                f"batch_size: expected a multiple of the {parts} processes, found {batch_size}"
-            )
-        self._mine = slice(number * batch_size // parts, (number + 1) * batch_size // parts)
+        super().__init__(len(dataset), batch_size, seed, part)
         weights = rules or {"any": 1.0}
         self._chances = np.array([weights.get(rule, 0.0) for rule in INPUT_RULES])
         self._chances /= self._chances.sum()
         self._occupied = np.stack(
             [dataset.lows[bits_rule(rule)].any(axis=(1, 2, 3)) for rule in INPUT_RULES], axis=1
         )
-        self._orders: dict[int, npt.NDArray[np.int64]] = {}
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps until every shape has come up, rounded up."""
-        return -(-len(self.dataset) // self.batch_size)
-
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 0."""
-        return self._deliver(self._draw(step))
-
-    def iterate(self, start: int = 0) -> Iterator[Batch]:
-        """Batches from a step on, without end; the next one is gathered while one is used."""
-        with ThreadPoolExecutor(1, thread_name_prefix="batches") as executor:
-            coming = executor.submit(self._draw, start)
-            step = start
-            while True:
-                step += 1
-                draw, coming = coming.result(), executor.submit(self._draw, step)
-                yield self._deliver(draw)
 
     def _draw(self, step: int) -> _Draw:
-        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        indices = np.array([self._at(int(place)) for place in places])
-        random = np.random.default_rng([self._seed, _DRAW, step])
+        indices = np.array([self.item_at(place) for place in self.places(step)])
+        random = np.random.default_rng([self.seed, DRAW, step])
         rules = random.choice(len(INPUT_RULES), len(indices), p=self._chances)
         rules = np.where(self._occupied[indices, rules], rules, INPUT_RULES.index("any"))
-        symmetries = random.integers(len(SYMMETRIES), size=len(indices))[self._mine]
-        indices, rules = indices[self._mine], rules[self._mine]
+        symmetries = random.integers(len(SYMMETRIES), size=len(indices))[self.mine]
+        indices, rules = indices[self.mine], rules[self.mine]
         packed = np.stack(
             [
                 self.dataset.lows[bits_rule(INPUT_RULES[r])][i]
@@ -162,15 +132,6 @@ class Batches:
         for place in np.flatnonzero(soft):
             coverage[place] = self.dataset.coverage(int(indices[place]))
         return coverage
-
-    def _at(self, place: int) -> int:
-        """The shape at a place of the endless sequence."""
-        epoch, place = divmod(place, len(self.dataset))
-        if epoch not in self._orders:
-            random = np.random.default_rng([self._seed, _ORDER, epoch])
-            self._orders = {k: v for k, v in self._orders.items() if k >= epoch - 1}
-            self._orders[epoch] = random.permutation(len(self.dataset))
-        return int(self._orders[epoch][place])
 
     def _deliver(self, draw: _Draw) -> Batch:
         low = torch.from_numpy(draw.low).to(self.device, non_blocking=True)

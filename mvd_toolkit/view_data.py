@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mvd_toolkit import _core, r2n2
 from mvd_toolkit.conventions import LOW_RULES
-from mvd_toolkit.data import pair_files, read_description
+from mvd_toolkit.data import edges_of, pair_files, read_description
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import words_per_line
 from mvd_toolkit.pair_file import pair_file_name, read_pair
@@ -99,7 +99,7 @@ class ViewDataset:
             models = _limited(r2n2.find_models(self.directory, split), limit)
             self.shapes = [ViewedShape(m.id, m, m.low()[None]) for m in models]
         else:
-            self.low, self.high = _edges(self.directory, low, high)
+            self.low, self.high = edges_of(self.directory, low, high)
             self.frame = _frame(self.directory)
             files = pair_files(self.directory, split, self.low, self.high)
             ending = pair_file_name("", self.low, self.high)
@@ -162,18 +162,6 @@ def _limited(found: Sequence[T], limit: int | None) -> list[T]:
 
 def _name(item: object) -> str:
     return item if isinstance(item, str) else str(getattr(item, "id", item))
-
-
-def _edges(directory: Path, low: int | None, high: int | None) -> tuple[int, int]:
-    known = [tuple(pair) for pair in read_description(directory)["pairs"]]
-    fitting = [(a, b) for a, b in known if low in (None, a) and high in (None, b)]
-    if len(fitting) != 1:
-        listed = ", ".join(f"{a}:{b}" for a, b in known)
-        raise UsageError(
-            f"{directory}: expected the edges of one kind of pair, "
-            f"found {low or '?'}:{high or '?'}; the dataset has {listed}"
-        )
-    return fitting[0]
 
 
 def _frame(directory: Path) -> Frame:
