@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
+import subprocess
 import sys
 import time
 from collections import deque
@@ -27,11 +27,17 @@ RECENT: Final = 32
 
 
 class Worker:
-    """A process that upscales. It is started, asked, and killed; it is never trusted."""
+    """A process that upscales. It is started, asked, and killed; it is never trusted.
+
+    It is no process of asyncio's: waiting for one of those may never end when its start was
+    cancelled (CPython 3.11), and the service would not either.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: asyncio.BaseTransport | None = None
+        self._answers = asyncio.StreamReader(limit=ANSWER_BYTES)
 
     async def start(self) -> None:
         """Start it and wait until its model is loaded.
@@ -40,20 +46,20 @@ class Worker:
             UnavailableError: it cannot be; the text says why.
         """
         settings = self._settings
-        threads = str(settings.threads) if settings.threads else ""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "mvd_toolkit.serve.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=ANSWER_BYTES,
-            env={**os.environ, **({"OMP_NUM_THREADS": threads} if threads else {})},
+        threads = {"OMP_NUM_THREADS": str(settings.threads)} if settings.threads else {}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mvd_toolkit.serve.worker"],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **threads},
             start_new_session=True,  # a Ctrl-C is for the service, which ends its workers itself
+        )
+        self._pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(self._answers), self._process.stdout
         )
         said = await self._exchange(settings.to_dict(), START_SECONDS)
         if not said.get("ready"):
-            await self.kill()
             raise UnavailableError(str(said.get("error", "the worker process ended at its start")))
 
     async def ask(self, job: Job) -> dict[str, Any]:
@@ -64,29 +70,31 @@ class Worker:
         said = await self._exchange(asdict(job), self._settings.timeout)
         if "ok" in said:
             return said
-        await self.kill()  # before its files are removed
+        self.kill()  # before its files are removed
         if said.get("late"):
             limit = f"the {self._settings.timeout:g} s that this service gives to one file"
             return _failure(422, "InputError", f"{job.own_name}: takes longer than {limit}")
         return _failure(500, "MVDError", f"{job.own_name}: the worker process died of it")
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """End the process, whatever it is doing."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._pipe is not None:
+            self._pipe.close()
 
     async def _exchange(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send a line and read one; without a line that can be read, what is known of why not."""
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        assert process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         try:
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            line = await asyncio.wait_for(process.stdout.readline(), seconds)
+            # A job is far shorter than what a pipe holds: this never waits.
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            line = await asyncio.wait_for(self._answers.readline(), seconds)
             said = json.loads(line)
         except TimeoutError:
             return {"late": True}
@@ -102,6 +110,7 @@ class Pool:
         self.settings = settings
         self.inside = 0
         self.counts = {"done": 0, "refused": 0, "failed": 0, "turned_away": 0, "restarts": 0}
+        self._stopping = False
         self._idle: asyncio.Queue[Worker] = asyncio.Queue()
         self._workers: set[Worker] = set()
         self._restarts: set[asyncio.Task[None]] = set()
@@ -113,18 +122,16 @@ class Pool:
         Raises:
             UnavailableError: they cannot be started.
         """
-        try:
-            for _ in range(self.settings.workers):
-                await self._add()
-        except UnavailableError:
-            await self.stop()
-            raise
+        for _ in range(self.settings.workers):
+            await self._add()
 
-    async def stop(self) -> None:
-        """End all workers."""
+    def stop(self) -> None:
+        """End all workers, and start none from now on."""
+        self._stopping = True
         for task in self._restarts:
             task.cancel()
-        await asyncio.gather(*(worker.kill() for worker in self._workers))
+        for worker in list(self._workers):
+            worker.kill()
 
     def enter(self) -> bool:
         """Take a place inside, if there is one; `leave` gives it back."""
@@ -170,19 +177,26 @@ class Pool:
     async def _add(self) -> None:
         worker = Worker(self.settings)
         self._workers.add(worker)
-        await worker.start()
+        try:
+            await worker.start()
+        except BaseException:
+            worker.kill()
+            self._workers.discard(worker)
+            raise
         self._idle.put_nowait(worker)
 
     def _replace(self, worker: Worker) -> None:
         """Kill a worker and start another, without keeping anyone waiting."""
+        worker.kill()
         self._workers.discard(worker)
+        if self._stopping:
+            return
         self.counts["restarts"] += 1
-        task = asyncio.create_task(self._renew(worker))
+        task = asyncio.create_task(self._renew())
         self._restarts.add(task)
         task.add_done_callback(self._restarts.discard)
 
-    async def _renew(self, worker: Worker) -> None:
-        await worker.kill()
+    async def _renew(self) -> None:
         pause = 1.0
         while True:  # a machine short of memory for a while is no reason to end
             try:

@@ -63,8 +63,8 @@ async def _serve(
     settings: Settings, bound: socket.socket, on_ready: Callable[[], None], folder: Path
 ) -> None:
     pool = Pool(settings)
-    await pool.start()
     try:
+        await pool.start()
         config = uvicorn.Config(
             create_app(pool, folder),
             loop="asyncio",
@@ -82,4 +82,4 @@ async def _serve(
         on_ready()
         await uvicorn.Server(config).serve(sockets=[bound])
     finally:
-        await pool.stop()
+        pool.stop()

@@ -2,133 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 import trimesh
 from browser import CHROMIUM, Browser
+from serving import SECONDS, Server, content, serving, wait_until
 
 from mvd_toolkit import Upscaler, VoxelGrid, io, load, save
-from mvd_toolkit.errors import UnavailableError
 from mvd_toolkit.voxelize import voxelize
 
 pytest.importorskip("fastapi")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-
-PROGRAM = "from mvd_toolkit.cli import main; main()"
-SECONDS = 60.0
-
-
-@dataclass
-class Answer:
-    """What one request gave."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def error(self) -> str:
-        document = json.loads(self.body)
-        assert document["schema"] == "mvd.serve/1"
-        assert document["ok"] is False
-        return str(document["error"]["message"])
-
-
-@dataclass
-class Server:
-    """A running `mvd serve`."""
-
-    process: subprocess.Popen[str]
-    port: int
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-    def ask(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            said = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, said, answer.read())
-        finally:
-            connection.close()
-
-    def upscale(self, body: bytes, **options: object) -> Answer:
-        return self.ask("POST", f"/upscale?{urlencode(options)}", body)
-
-    def status(self) -> dict[str, Any]:
-        summary: dict[str, Any] = json.loads(self.ask("GET", "/status").body)["summary"]
-        return summary
-
-    def workers(self) -> list[int]:
-        """Process ids of the workers."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
-
-    def files(self) -> list[str]:
-        """What lies in the folder that uploads pass through."""
-        (inside,) = self.folder.glob("mvd-serve-*")
-        return sorted(path.name for path in inside.iterdir())
-
-    @contextmanager
-    def half_upload(self, name: str = "a.binvox") -> Iterator[socket.socket]:
-        """A client that has sent half of its file and is not going on."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS) as client:
-            head = (
-                f"POST /upscale?name={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n"
-            )
-            client.sendall(f"{head}\r\n#binvox 1\n".encode())
-            wait_until(lambda: self.status()["inside"] > 0)
-            yield client
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-@contextmanager
-def serving(folder: Path, model: Path, *options: str) -> Iterator[Server]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "serve", "--port", "0", "-m", str(model), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None
-    try:
-        said = process.stdout.readline()
-        assert said, process.communicate()[1]
-        yield Server(process, int(said.rsplit(":", 1)[1].strip("/\n")), folder)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.communicate(timeout=SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterat
 @pytest.fixture(scope="module")
 def expected(tiny_model: Path, ball: VoxelGrid) -> VoxelGrid:
     return Upscaler.load(tiny_model)(ball)
-
-
-def content(value: VoxelGrid | io.Mesh, path: Path) -> bytes:
-    (save if isinstance(value, VoxelGrid) else io.save_mesh)(value, path)  # type: ignore[operator]
-    return path.read_bytes()
 
 
 def box() -> io.Mesh:
@@ -282,119 +170,6 @@ def test_the_clients_name_never_touches_the_disk(server: Server) -> None:
         assert re.fullmatch(r"[0-9a-f]{32}\.binvox", file)
     wait_until(lambda: not server.files())  # the client went away
     assert server.status()["inside"] == 0
-
-
-@pytest.fixture(scope="module")
-def cramped(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Server]:
-    """A service of little room, little time and little memory, open to everyone."""
-    folder = tmp_path_factory.mktemp("cramped")
-    room = ("--waiting", "0", "--timeout", "5", "--memory", "1024")
-    reach = ("--host", "0.0.0.0", "--allow-host", "voxels.example")
-    with serving(folder, tiny_model, *room, *reach) as running:
-        yield running
-        assert running.files() == []
-        running.process.send_signal(signal.SIGINT)
-        _, said = running.process.communicate(timeout=SECONDS)
-        assert running.process.returncode == 130
-        assert "everyone who reaches this machine can use the service" in said
-        assert list(folder.iterdir()) == []
-
-
-def test_a_full_house_says_when_to_come_back(
-    cramped: Server, tmp_path: Path, ball: VoxelGrid
-) -> None:
-    body = content(ball, tmp_path / "a.binvox")
-    with cramped.half_upload():
-        answer = cramped.upscale(body)
-        assert answer.status == 503
-        assert 1 <= int(answer.headers["retry-after"]) <= 120
-        assert "busy" in answer.error
-    wait_until(lambda: cramped.status()["inside"] == 0)
-    assert cramped.upscale(body).status == 200
-    assert cramped.status()["turned_away"] == 1
-
-
-def test_a_file_that_takes_too_long_ends_its_worker_alone(
-    cramped: Server, tmp_path: Path, ball: VoxelGrid
-) -> None:
-    body = content(ball, tmp_path / "a.binvox")
-    restarts = cramped.status()["restarts"]
-    (first,) = cramped.workers()
-    os.kill(first, signal.SIGSTOP)  # as if it hung
-    with ThreadPoolExecutor() as threads:
-        hanging = threads.submit(cramped.upscale, body, name="slow.binvox")
-        wait_until(lambda: cramped.status()["inside"] == 1)
-        os.kill(first, signal.SIGKILL)  # as if the machine had no memory left
-        assert hanging.result().status == 500
-    wait_until(lambda: cramped.workers() not in ([], [first]))
-    (second,) = cramped.workers()
-    wait_until(lambda: cramped.upscale(body).status == 200)
-    os.kill(second, signal.SIGSTOP)
-    with cramped.half_upload() as late:
-        assert b" 408 " in late.recv(1 << 16).split(b"\r\n")[0]
-    wait_until(lambda: cramped.status()["inside"] == 0)
-    answer = cramped.upscale(body, name="slow.binvox")
-    assert answer.status == 422
-    assert "slow.binvox" in answer.error
-    assert "takes longer than the 5 s" in answer.error
-    assert cramped.upscale(body).status in (200, 422), "the service goes on"
-    assert cramped.status()["restarts"] - restarts >= 2
-
-
-def test_a_worker_has_bounds(cramped: Server) -> None:
-    wait_until(cramped.workers)
-    (worker,) = cramped.workers()
-
-    def bounded() -> bool:
-        limits = Path(f"/proc/{worker}/limits").read_text()
-        bounds = {"address space": 1 << 30, "file size": 1 << 30, "core file size": 0}
-        return all(re.search(rf"Max {name} +{n} +{n} ", limits) for name, n in bounds.items())
-
-    wait_until(bounded)
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "words", "retires"),
-    [
-        (MemoryError(), 413, "big.npy: takes more memory than this service gives", True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 413, "more memory", True),
-        (OSError(errno.EFBIG, "File too large"), 413, "the result: expected at most 99 byt", False),
-        (OSError(errno.ENOSPC, "No space left on device"), 507, "No space left", False),
-        (UnavailableError("the weights are damaged"), 501, "the weights are damaged", False),
-        (ZeroDivisionError("surprise"), 500, "this is a bug", True),
-    ],
-)
-def test_what_goes_wrong_in_a_worker(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tiny_model: Path,
-    ball_file: Path,
-    error: Exception,
-    status: int,
-    words: str,
-    retires: bool,
-) -> None:
-    from mvd_toolkit.serve.settings import Settings
-    from mvd_toolkit.serve.worker import Job, Service
-
-    def fail(value: object, file: object) -> None:
-        raise error
-
-    form = replace(next(known for known in io.known_formats() if known.name == "npy"), write=fail)
-    monkeypatch.setattr(Service, "_format", lambda *asked: form)
-    monkeypatch.setattr(io, "output_format", lambda *asked: form)
-    service = Service(Settings(model=str(tiny_model), max_result=99))
-    answer = service.answer(Job(str(ball_file), str(tmp_path / "result"), "big.npy"))
-    assert answer["status"] == status
-    assert words in answer["error"]["message"]
-    assert bool(answer.get("retire")) is retires
-    assert "surprise" not in answer["error"]["message"]
-    assert str(tmp_path) not in answer["error"]["message"]
-
-
-def test_a_name_that_is_allowed_is_answered_to(cramped: Server) -> None:
-    for host, status in (("voxels.example", 200), ("Voxels.Example:80", 200), ("other", 421)):
-        assert cramped.ask("GET", "/", headers={"Host": host}).status == status
 
 
 def test_many_at_once_good_and_bad(
