@@ -30,7 +30,7 @@ from mvd_toolkit.errors import (
     UsageError,
 )
 from mvd_toolkit.executors import as_ended
-from mvd_toolkit.output_lock import only_maker
+from mvd_toolkit.output_lock import clear_lock, only_maker
 from mvd_toolkit.sidecar import OnExists, Recipe, Status
 from mvd_toolkit.sources import Source as Source
 from mvd_toolkit.sources import families, is_single
@@ -122,6 +122,18 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
+def status_of(output: Path, recipe: Recipe, input_hash: str, on_exists: OnExists) -> Status:
+    """`sidecar.status`; what a process left that was killed when it had just finished is cleared.
+
+    Raises:
+        OutputExistsError: the output exists, is something else, and ``on_exists`` is "error".
+    """
+    status = sidecar.status(output, recipe, input_hash, on_exists)
+    if status != "made":
+        clear_lock(output)
+    return status
+
+
 def make_once(
     output: Path,
     recipe: Recipe,
@@ -142,7 +154,7 @@ def make_once(
     Raises:
         OutputExistsError: it exists, is something else, and ``on_exists`` is "error".
     """
-    status = sidecar.status(output, recipe, input_hash, on_exists)
+    status = status_of(output, recipe, input_hash, on_exists)
     if status != "made":
         return Made(output, status)
     with only_maker(output):

@@ -28,7 +28,7 @@ def only_maker(output: Path) -> Iterator[None]:
         UsageError: the folder cannot be written to.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    lock = output.with_name(f".{output.name}.lock")
+    lock = _lock_of(output)
     killed = os.path.exists(lock)
     descriptor = _hold(lock)
     try:
@@ -40,6 +40,17 @@ def only_maker(output: Path) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def clear_lock(output: Path) -> None:
+    """Remove the lock of a process that was killed when it had just made the output, if any."""
+    if os.path.exists(_lock_of(output)):
+        with contextlib.suppress(UsageError), only_maker(output):
+            pass
+
+
+def _lock_of(output: Path) -> Path:
+    return output.with_name(f".{output.name}.lock")
 
 
 def _hold(lock: Path) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import io, model_directory, sidecar
-from mvd_toolkit.batch import Destination, Made, Unready, make_once
+from mvd_toolkit.batch import Destination, Made, Unready, make_once, status_of
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, MVDError
 from mvd_toolkit.meshing import Meshing
@@ -135,7 +135,7 @@ class ReconstructFile:
         output = self.destination.path(source, f"{source.path.stem}_{size}{form.suffixes[0]}")
         recipe = self._recipe(size, form)
         input_hash = sidecar.file_hash(source.path)
-        status = sidecar.status(output, recipe, input_hash, self.on_exists)
+        status = status_of(output, recipe, input_hash, self.on_exists)
         if status != "made":
             return Made(output, status)
         reconstructor = self.models.reconstructor

@@ -75,6 +75,19 @@ def test_what_a_killed_maker_left_is_removed(tmp_path: Path, name: str) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([sidecar_path(output), neighbour])
 
 
+def test_the_lock_of_a_maker_killed_when_it_had_finished_is_removed(tmp_path: Path) -> None:
+    output = tmp_path / "a.npy"
+
+    def make() -> dict[str, object]:
+        output.write_text("content")
+        return {}
+
+    make_once(output, RECIPE, INPUT, "error", make)
+    (tmp_path / ".a.npy.lock").touch()
+    assert make_once(output, RECIPE, INPUT, "error", make).status == "skipped"
+    assert sorted(tmp_path.iterdir()) == [output, sidecar_path(output)]
+
+
 def test_a_name_that_cannot_be_written(tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match="cannot be written to: File name too long"),
