@@ -120,6 +120,19 @@ def test_what_is_shown_is_the_worst_and_up_to_the_best(
     assert chosen(rows, summary, "sdf", 99) == [name for _, name in order]
 
 
+def test_the_oracle_is_no_result(tmp_path: Path) -> None:
+    save(ball(16, 6), tmp_path / "ball.npz")
+    items = find_items(tmp_path, edges=(4, 16))
+    methods = ["nearest", "sdf", "oracle"]
+    rows = list(evaluate(items, methods, ["iou"], sampling=Sampling(50)))
+    write_report(tmp_path / "page.html", rows, summarise(rows), items, {}, methods)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "iou of sdf" in text
+    best = re.findall(r'<td class="best">([0-9.]+)', text)
+    (sdf,) = (row.scores["iou"] for row in rows if row.method == "sdf")
+    assert best == [f"{sdf:.4g}"]
+
+
 def test_scripts_in_names_stay_text() -> None:
     name = "</script><script>alert(1)</script>"
     text = page_html(Page(name, [Card(name, [Panel(name, ball(8, 3))])], data={"name": name}))

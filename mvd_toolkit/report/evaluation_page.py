@@ -53,7 +53,8 @@ def write_report(
         summary: of `summarise`, of these rows.
         items: what was evaluated; those that are shown are loaded and made again.
         recipe: what decided the rows, JSON-able.
-        methods: they or their names, the last one is what is evaluated; none for predictions.
+        methods: they or their names; the last one but the oracle is what is evaluated; none for
+            predictions.
         cards: how many items are shown: the worst half, the others spread up to the best.
         up: the vertical axis of the shapes.
         device: where networks run.
@@ -61,7 +62,7 @@ def write_report(
     Returns:
         How many items are shown.
     """
-    main = list(summary["methods"])[-1] if summary["methods"] else PREDICTION.name
+    main = ([*_without_ceiling(summary["methods"])] or [PREDICTION.name])[-1]
     by_name = {item.name: item for item in items}
     shown = [
         card
@@ -141,7 +142,7 @@ def _table(methods: Mapping[str, Any], metrics: Sequence[str], rules: str) -> st
     head = "".join(f"<th>{html.escape(method)}</th>" for method in methods)
     lines = []
     for metric in metrics:
-        means = [of[metric]["mean"] for of in methods.values() if metric in of]
+        means = [of[metric]["mean"] for of in _without_ceiling(methods).values() if metric in of]
         best = None
         if better(metric) != "neither" and len(means) > 1:
             best = max(means) if better(metric) == "higher" else min(means)
@@ -152,6 +153,11 @@ def _table(methods: Mapping[str, Any], metrics: Sequence[str], rules: str) -> st
         f'<div class="wide"><table><thead><tr><th>{corner}</th>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _without_ceiling(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """All methods but the oracle, which is no one's result; it alone when it is alone."""
+    return {name: of for name, of in methods.items() if name != "oracle"} or dict(methods)
 
 
 def _cell(statistics: Mapping[str, float] | None, best: float | None) -> str:
