@@ -194,9 +194,10 @@ def test_many_at_once_good_and_bad(
 
 
 @needs_chromium
-def test_in_a_browser(server: Server, ball: VoxelGrid, expected: VoxelGrid, tmp_path: Path) -> None:
+def test_in_a_browser(server: Server, tiny_model: Path, ball: VoxelGrid, tmp_path: Path) -> None:
     file = tmp_path / "ball <b>.binvox"
     save(ball, file)
+    fine = Upscaler.load(tiny_model)(ball, to=64)
     bad = tmp_path / "bad.stl"
     bad.write_bytes(b"solid")
     with Browser(tmp_path, server.url) as page:
@@ -204,11 +205,12 @@ def test_in_a_browser(server: Server, ball: VoxelGrid, expected: VoxelGrid, tmp_
         page.choose("#file", bad)
         page.wait("document.getElementById('said').className === 'wrong'")
         assert "bad.stl" in page.run("document.getElementById('said').textContent")
+        page.run("document.getElementById('options').elements.to.value = '64'")
         page.choose("#file", file)
         page.wait("document.querySelector('.card')?.dataset.ready === 'yes'")
         assert page.run("document.querySelector('.card h3').textContent") == file.name
         captions = page.run("[...document.querySelectorAll('figcaption')].map(f => f.textContent)")
-        assert captions == ["input, 16×16×16", "upscaled, 128×128×128"]
+        assert captions == ["input, 16×16×16", "upscaled, 64×64×64"]
         camera = page.run("document.querySelector('.card').dataset.camera")
         shares = page.run(
             "[...document.querySelectorAll('.card canvas')].map(c => {"
@@ -224,8 +226,8 @@ def test_in_a_browser(server: Server, ball: VoxelGrid, expected: VoxelGrid, tmp_
         page.drag(x, y, (80, 30))
         page.wait(f"document.querySelector('.card').dataset.camera !== '{camera}'")
         page.run("document.querySelector('button.save').click()")
-        wait_until((tmp_path / "ball_b_128.stl").exists)
-        assert (tmp_path / "ball_b_128.stl").read_bytes() == content(expected, tmp_path / "b.stl")
+        wait_until((tmp_path / "ball_b_64.stl").exists)
+        assert (tmp_path / "ball_b_64.stl").read_bytes() == content(fine, tmp_path / "b.stl")
         assert page.run("mvdErrors") == []
         outside = [
             url for url in page.requests if not url.startswith((server.url, "blob:", "data:"))
