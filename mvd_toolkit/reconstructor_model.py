@@ -37,7 +37,7 @@ class ReconstructorNetwork(nn.Module):
 
     Attributes:
         network: (B, 3, S, S) to logits (B, N, N, N).
-        centre: (D,) mean of the features of those pictures; D is 0 without ``encode``.
+        centre: (D,) mean of the features of those pictures; D is 0 without ``features``.
         whitening: (D, D), turns features about the mean into uncorrelated ones of size 1.
     """
 
@@ -49,7 +49,7 @@ class ReconstructorNetwork(nn.Module):
         spec = plugins.reconstructor(name)
         self._loss = spec.loss or dice_loss
         self.network = spec.build(size, edge, **parse_options(spec, options))
-        features = self._feature_count(size) if hasattr(self.network, "encode") else 0
+        features = self._feature_count(size) if hasattr(self.network, "features") else 0
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("whitening", torch.eye(features))
 
@@ -57,7 +57,7 @@ class ReconstructorNetwork(nn.Module):
         place = next(self.network.parameters(), torch.zeros(())).device
         training = self.network.training
         with torch.no_grad():
-            features = self.network.eval().encode(torch.zeros(1, 3, size, size, device=place))  # type: ignore[operator]
+            features = self.network.eval().features(torch.zeros(1, 3, size, size, device=place))  # type: ignore[operator]
         self.network.train(training)
         return int(features.shape[1])
 
@@ -88,7 +88,7 @@ class ReconstructorNetwork(nn.Module):
         """
         if not len(self.centre):
             return None
-        features = self.network.encode(pictures).float()  # type: ignore[operator]
+        features = self.network.features(pictures).float()  # type: ignore[operator]
         centred = (features - self.centre) @ self.whitening
         distance: torch.Tensor = centred.square().mean(dim=1).sqrt()
         return distance

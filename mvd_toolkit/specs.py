@@ -92,8 +92,8 @@ class ReconstructorSpec:
         build: ``build(size, edge, **options)`` gives a ``torch.nn.Module`` that maps pictures
             (B, 3, size, size) float32, red, green and blue from 0 to 1, to logits (B, edge, edge,
             edge) of a voxel being occupied, indexed [x, y, z] with z up. It may have a method
-            ``encode`` that maps them to (B, D) and whose values `forward` goes by alone: then the
-            model can tell pictures that are like nothing it learned from.
+            ``features`` that maps them to (B, D), what it sees in them: then the model can tell
+            pictures that are unlike those it learned from.
         loss: maps logits and targets (B, edge, edge, edge), in [0, 1], to a number; None: binary
             cross-entropy plus Dice.
         options: a dataclass of the options ``build`` takes, with their types and defaults.

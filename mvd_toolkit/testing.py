@@ -146,10 +146,9 @@ def check_reconstructor(
         assert torch.equal(other(pictures), answer), (
             f"{where}: another build with the same state_dict answers differently"
         )
-        encode = getattr(network, "encode", None)
-        if encode is not None:
-            features = encode(pictures)
-            found = tuple(features.shape)
+        features = getattr(network, "features", None)
+        if features is not None:
+            found = tuple(features(pictures).shape)
             assert (len(found), found[0]) == (2, 3), f"{where}: expected (3, D), found {found}"
     _check_reconstructor_loss(spec, network, pictures, edge)
 

@@ -111,8 +111,8 @@ class _Reconstruction:
         features, count = [], 0
         with torch.no_grad():
             for pictures, _ in _standard(training, self.config.size):
-                encoded = network.network.encode(pictures.to(device))  # type: ignore[operator]
-                features.append(encoded.float())
+                seen = network.network.features(pictures.to(device))  # type: ignore[operator]
+                features.append(seen.float())
                 count += len(pictures)
                 if count >= _FAMILIAR_PICTURES:
                     break

@@ -53,6 +53,15 @@ class Autoencoder(nn.Module):
         encoded: torch.Tensor = self.encoder(pictures)
         return encoded
 
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(B, D): means over the pictures of what each convolution sees."""
+        x, seen = pictures, []
+        for layer in self.encoder:
+            x = layer(x)
+            if isinstance(layer, nn.LeakyReLU):
+                seen.append(x.mean(dim=(2, 3)))
+        return torch.cat(seen, dim=1)
+
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """Logits (B, N, N, N) of latent vectors."""
         logits: torch.Tensor = self.decoder(self.grow(latent).view(-1, *self._start))

@@ -73,6 +73,15 @@ class ResidualReconstructor(nn.Module):
         encoded: torch.Tensor = self.encoder(pictures - 0.5)
         return encoded
 
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(B, D): means over the pictures of what each residual block sees."""
+        x, seen = pictures - 0.5, []
+        for layer in self.encoder:
+            x = layer(x)
+            if isinstance(layer, Residual):
+                seen.append(x.mean(dim=(2, 3)))
+        return torch.cat(seen, dim=1)
+
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """Logits (B, N, N, N) of latent vectors."""
         coarse: torch.Tensor = self.decoder(F.relu(self.grow(latent)).view(-1, *self._start))
