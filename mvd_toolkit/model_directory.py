@@ -61,16 +61,17 @@ def find_reconstructor(model: str | Path | None) -> Path:
     return find_model(model, RECONSTRUCTOR_NAME)
 
 
-def find_model(model: str | Path | None, default: str = DEFAULT_NAME) -> Path:
+def find_model(model: str | Path | None, default: str | None = None) -> Path:
     """The directory of a model: see `Model.load`.
 
     Args:
         model: None, the name of a model that comes with the package, or a path.
-        default: the name that None stands for.
+        default: the name that None stands for; by default that of the upscaling model.
 
     Raises:
         UnavailableError: there is none.
     """
+    default = default or DEFAULT_NAME
     if model is None:
         if (PACKAGED / default / CONFIG).is_file():
             return PACKAGED / default

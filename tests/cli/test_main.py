@@ -18,7 +18,17 @@ from mvd_toolkit.cli import app
 
 COMMANDS = (
     *("upscale", "convert", "train", "evaluate", "info"),
-    *("pipeline", "render", "view", "formats", "models", "plugins", "doctor"),
+    *(
+        "pipeline",
+        "render",
+        "view",
+        "formats",
+        "models",
+        "plugins",
+        "doctor",
+        "serve",
+        "reconstruct",
+    ),
 )
 
 
