@@ -12,7 +12,7 @@ import math
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.low_rule import RuleGuess, any_pooled_batch, guess_from
 from mvd_toolkit.packed import PackedGrids
 from mvd_toolkit.predictors import DepthPredictor
-from mvd_toolkit.upscale import result_size
+from mvd_toolkit.upscale import pooling_rule, result_size
 
 if TYPE_CHECKING:
     from mvd_toolkit.model import Model
@@ -202,12 +202,25 @@ class _Work:
     def batch(self, grids: list[VoxelGrid]) -> list[VoxelGrid]:
         """All at once."""
         low = PackedGrids.of(grids, self.device)
+        if self.low_rule == "auto":
+            return self.by_rule(grids, low)
         fine = upscale_packed(self.model, low, self.low_rule, self.fill)
         if any(grid.extent is not None for grid in grids):
             return [self.finished(grid) for grid in fine.grids(grids)]
         if self.factor > 1:
-            fine = ops.pool(fine, self.factor, "half")
+            fine = ops.pool(fine, self.factor, pooling_rule(self.low_rule))
         return fine.grids(grids)
+
+    def by_rule(self, grids: list[VoxelGrid], low: PackedGrids) -> list[VoxelGrid]:
+        """Those together that one rule is guessed for."""
+        base = ops.hull(low) if self.fill == "hull" else low
+        rules = [guess.rule for guess in guess_rules(self.model, base)]
+        fine: dict[int, VoxelGrid] = {}
+        for rule in sorted(set(rules)):
+            members = [i for i, of in enumerate(rules) if of == rule]
+            made = replace(self, low_rule=rule).batch([grids[i] for i in members])
+            fine.update(zip(members, made, strict=True))
+        return [fine[i] for i in range(len(grids))]
 
     def in_slabs(self, grid: VoxelGrid) -> VoxelGrid:
         """One grid whose fine words do not fit beside all else: its slabs go to the host."""
@@ -218,11 +231,14 @@ class _Work:
         odms = _smooth_odms(self.model, base, rule)
         scale, votes = self.model.config.scale, self.model.config.fusion.structure_votes
         packed = carve_to_host(_carving_base(base, rule), odms, scale, votes)
-        return self.finished(grid.with_occupancy(packed, _times(grid.shape, scale), scale))
+        fine = grid.with_occupancy(packed, _times(grid.shape, scale), scale)
+        return replace(self, low_rule=rule).finished(fine)
 
     def finished(self, fine: VoxelGrid) -> VoxelGrid:
         fine = reach_extent(fine, self.model.config.scale)
-        return ops.pool(fine, self.factor, "half") if self.factor > 1 else fine
+        if self.factor == 1:
+            return fine
+        return ops.pool(fine, self.factor, pooling_rule(self.low_rule))
 
 
 def carve_to_host(low: PackedGrids, odms: torch.Tensor, scale: int, votes: int) -> Any:

@@ -250,7 +250,8 @@ class Upscaler:
         with clock("pool", 0.95):
             factor = self.scale * edge // target if edge else 1
             if factor > 1:
-                fine = ops.pool(fine, factor, "half", threads=threads)
+                kept = "half" if rule is None else pooling_rule(rule.rule)
+                fine = ops.pool(fine, factor, kept, threads=threads)
         clock.done()
         return Upscaled(fine, rule, clock.seconds, notes)
 
@@ -376,6 +377,15 @@ def check_request(
     if fill not in ("hull", "none"):
         raise UsageError(f"fill: expected hull or none, found {fill!r}")
     return size
+
+
+def pooling_rule(low_rule: str) -> str:
+    """The rule by which the model's own result is made smaller: the one the input was made by.
+
+    >>> pooling_rule("any"), pooling_rule("soft")
+    ('any', 'half')
+    """
+    return "half" if low_rule == SOFT_RULE else low_rule
 
 
 def result_sizes(edge: int, scale: int) -> list[int]:

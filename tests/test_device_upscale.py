@@ -202,15 +202,16 @@ def test_a_shape_ends_where_its_extent_does(like_a_gpu: None, model: Model, to: 
 
 def test_results_are_pooled_to_the_size_asked_for(like_a_gpu: None, model: Model) -> None:
     grids = some_grids((6, 6, 6))
-    made = device_upscale.upscale_grids(model, grids, CPU, to=4)
-    assert made == [Upscaler(model)(grid, to=4) for grid in grids]
+    for rule in ("any", "half", "auto"):
+        made = device_upscale.upscale_grids(model, grids, CPU, to=4, low_rule=rule)
+        assert made == [Upscaler(model)(grid, to=4, low_rule=rule) for grid in grids]
 
 
 def test_a_batch_that_does_not_fit_is_halved(
     like_a_gpu: None, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grids = some_grids(count=5)
-    expected = device_upscale.upscale_grids(model, grids, CPU)
+    expected = device_upscale.upscale_grids(model, grids, CPU, low_rule="any")
     sizes, upscale = [], device_upscale.upscale_packed
 
     def small_memory(model: Any, low: PackedGrids, *rest: Any) -> Any:
@@ -221,7 +222,7 @@ def test_a_batch_that_does_not_fit_is_halved(
 
     monkeypatch.setattr(device_upscale, "upscale_packed", small_memory)
     with pytest.warns(RuntimeWarning, match="is too much for the memory of cpu") as said:
-        made = device_upscale.upscale_grids(model, grids, CPU)
+        made = device_upscale.upscale_grids(model, grids, CPU, low_rule="any")
     assert [str(warning.message).split(":")[1] for warning in said] == [
         " going on with 3 at a time",
         " going on with 2 at a time",

@@ -151,11 +151,14 @@ def test_a_shape_of_which_nothing_is_left_is_told() -> None:
     assert result.notes == ("nothing is left of the shape: it is too small",)
 
 
-def test_smaller_size_is_pooled_from_the_models_own() -> None:
+@pytest.mark.parametrize("rule", ["any", "half", "centre"])
+def test_a_smaller_size_is_pooled_as_the_input_was(rule: str) -> None:
     high = ball(128, 50.3)
-    low = ops.pool(high, SCALE, "any")
+    low = ops.pool(high, SCALE, rule)
     up = oracle(high)
-    assert up(low, to=64, low_rule="any") == ops.pool(up(low, low_rule="any"), 2, "half")
+    own = up(low, low_rule=rule)
+    assert up(low, to=64, low_rule=rule) == ops.pool(own, 2, rule)
+    assert len({ops.pool(own, 2, other).count() for other in ("any", "half", "centre")}) > 1
 
 
 def test_default_sizes() -> None:
