@@ -252,6 +252,7 @@ def test_an_item_that_is_broken_does_not_stop_the_others(
     folder = str(tmp_path / "out")
     assert run(["convert", str(tmp_path / "in"), "-o", folder, "--format", "nrrd", "-q"]) == 4
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "batch.jsonl",
         "good.nrrd",
         "good.nrrd.mvd.json",
     ]
