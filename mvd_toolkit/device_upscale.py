@@ -64,8 +64,7 @@ def upscale_packed(
         return _carve(model, base, rules[0])
     x, y, z = _times(low.shape, model.config.scale)
     words = low.words.new_empty((len(low), x, y, words_per_line(z)))
-    for rule in sorted(set(rules)):
-        members = [i for i, of in enumerate(rules) if of == rule]
+    for rule, members in _members(rules).items():
         of_rule = torch.tensor(members, device=words.device)
         words[of_rule] = _carve(model, PackedGrids(base.words[of_rule], low.depth), rule).words
     return PackedGrids(words, z)
@@ -216,8 +215,7 @@ class _Work:
         base = ops.hull(low) if self.fill == "hull" else low
         rules = [guess.rule for guess in guess_rules(self.model, base)]
         fine: dict[int, VoxelGrid] = {}
-        for rule in sorted(set(rules)):
-            members = [i for i, of in enumerate(rules) if of == rule]
+        for rule, members in _members(rules).items():
             made = replace(self, low_rule=rule).batch([grids[i] for i in members])
             fine.update(zip(members, made, strict=True))
         return [fine[i] for i in range(len(grids))]
@@ -239,6 +237,11 @@ class _Work:
         if self.factor == 1:
             return fine
         return ops.pool(fine, self.factor, pooling_rule(self.low_rule))
+
+
+def _members(rules: Sequence[str]) -> dict[str, list[int]]:
+    """Which grids each rule is that of."""
+    return {rule: [i for i, of in enumerate(rules) if of == rule] for rule in sorted(set(rules))}
 
 
 def carve_to_host(low: PackedGrids, odms: torch.Tensor, scale: int, votes: int) -> Any:

@@ -102,10 +102,7 @@ class ModelConfig:
         Raises:
             InputError: another schema, an unknown or missing key, a value of another type.
         """
-        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-            found = values.get("schema") if isinstance(values, dict) else type(values).__name__
-            raise InputError(f"schema: expected {SCHEMA!r}, found {found!r}")
-        values = {key: value for key, value in values.items() if key != "schema"}
+        values = without_schema(values, SCHEMA)
         check_keys(cls, values, "")
         check_type(values["scale"], int, "scale")
         for key in ("silhouette", "depth", "fusion", "about"):
@@ -123,6 +120,18 @@ class ModelConfig:
             if key in fusion:
                 check_type(fusion[key], kind, f"fusion.{key}")
         return cls(**{**values, "rules": tuple(map(str, rules)), "fusion": Fusion(**fusion)})
+
+
+def without_schema(values: Any, schema: str) -> dict[str, Any]:
+    """The other keys of a document of a schema.
+
+    Raises:
+        InputError: it is none of that schema.
+    """
+    if not isinstance(values, dict) or values.get("schema") != schema:
+        found = values.get("schema") if isinstance(values, dict) else type(values).__name__
+        raise InputError(f"schema: expected {schema!r}, found {found!r}")
+    return {key: value for key, value in values.items() if key != "schema"}
 
 
 def check_keys(cls: Any, values: Mapping[str, Any], prefix: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 from mvd_toolkit import __version__
 from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
 from mvd_toolkit.errors import InputError
-from mvd_toolkit.model_config import check_keys, check_type
+from mvd_toolkit.model_config import check_keys, check_type, without_schema
 from mvd_toolkit.views import Frame
 
 SCHEMA: Final = "mvd.reconstructor/1"
@@ -95,10 +95,7 @@ class ReconstructorConfig:
         Raises:
             InputError: another schema, an unknown or missing key, a value of another type.
         """
-        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-            found = values.get("schema") if isinstance(values, dict) else type(values).__name__
-            raise InputError(f"schema: expected {SCHEMA!r}, found {found!r}")
-        values = {key: value for key, value in values.items() if key != "schema"}
+        values = without_schema(values, SCHEMA)
         check_keys(cls, values, "")
         kinds: dict[str, Any] = {
             **dict.fromkeys(("size", "edge"), int),

@@ -145,6 +145,41 @@ def resumed_settings(
     return Settings.from_dict(recipe["settings"])
 
 
+def what_to_train(
+    directory: RunDirectory,
+    pairs: tuple[str | Path | None, int | None, int | None],
+    settings: Settings | None,
+    options: dict[str, Any],
+    make: Callable[..., Settings],
+    *,
+    resume: bool,
+) -> tuple[Settings, Path, int | None, int | None]:
+    """Settings of a run, its dataset, and the edges of its low and fine grids.
+
+    Args:
+        directory: of the run.
+        pairs: dataset and edges as the caller names them.
+        settings: all of them; None: ``options`` are.
+        options: what ``make`` takes.
+        make: makes settings from options.
+        resume: take from the run what is not told.
+
+    Raises:
+        UsageError: settings and options, no dataset, or ``resume`` with settings or without a run.
+    """
+    if resume:
+        settings = resumed_settings(directory, settings, options)
+        pairs = directory.pairs(*pairs)
+    elif settings is None:
+        settings = make(**options)
+    elif options:
+        raise UsageError("train: expected settings or single options, found both")
+    dataset, low, high = pairs
+    if dataset is None:
+        raise UsageError("train: expected a dataset, found none; a run that goes on has its own")
+    return settings, Path(dataset), low, high
+
+
 class Log:
     """metrics.jsonl: a JSON object a line, with the step and the seconds of training.
 

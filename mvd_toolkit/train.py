@@ -36,7 +36,7 @@ from mvd_toolkit.model_config import Fusion
 from mvd_toolkit.model_directory import ROLES
 from mvd_toolkit.parallel import Parallel, connect
 from mvd_toolkit.predictors import SilhouettePredictor
-from mvd_toolkit.run_directory import Report, RunDirectory, resumed_settings
+from mvd_toolkit.run_directory import Report, RunDirectory, what_to_train
 from mvd_toolkit.specs import Role
 from mvd_toolkit.training_batches import Batches
 from mvd_toolkit.training_loop import (
@@ -137,18 +137,12 @@ def train(
         TrainingStopped: SIGINT or SIGTERM; the state is saved.
     """
     directory = RunDirectory(run)
-    if resume:
-        settings = resumed_settings(directory, settings, options)
-        dataset, low, high = directory.pairs(dataset, low, high)
-    elif settings is None:
-        settings = make_settings(**options)
-    elif options:
-        raise UsageError("train: expected settings or single options, found both")
-    if dataset is None:
-        raise UsageError("train: expected a dataset, found none; a run that goes on has its own")
+    settings, source, low, high = what_to_train(
+        directory, (dataset, low, high), settings, options, make_settings, resume=resume
+    )
     parallel = connect(device, devices, nodes)
     with deterministic(settings.deterministic):
-        data = _read(Path(dataset), low, high, settings, parallel)
+        data = _read(source, low, high, settings, parallel)
         with only_writer(directory.path) if parallel.first else contextlib.nullcontext():
             parts = _prepare(data, directory, settings, parallel)
             return run_training(parts, report, board)

@@ -26,7 +26,7 @@ from mvd_toolkit.picture_batches import PictureBatches, mirror_axis, standard_pi
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
 from mvd_toolkit.reconstructor_model import ReconstructorModel, ReconstructorNetwork
 from mvd_toolkit.reconstructor_settings import make_reconstructor_settings
-from mvd_toolkit.run_directory import Report, RunDirectory, resumed_settings
+from mvd_toolkit.run_directory import Report, RunDirectory, what_to_train
 from mvd_toolkit.training_loop import (
     Progress,
     TrainingRun,
@@ -182,18 +182,17 @@ def train_reconstructor(
         TrainingStopped: SIGINT or SIGTERM; the state is saved.
     """
     directory = RunDirectory(run)
-    if resume:
-        settings = resumed_settings(directory, settings, options)
-        dataset, low, high = directory.pairs(dataset, low, high)
-    elif settings is None:
-        settings = make_reconstructor_settings(**options)
-    elif options:
-        raise UsageError("train: expected settings or single options, found both")
-    if dataset is None:
-        raise UsageError("train: expected a dataset, found none; a run that goes on has its own")
+    settings, source, low, high = what_to_train(
+        directory,
+        (dataset, low, high),
+        settings,
+        options,
+        make_reconstructor_settings,
+        resume=resume,
+    )
     parallel = connect(device, devices, nodes)
     with deterministic(settings.deterministic):
-        parts = _put_together(Path(dataset), low, high, settings, parallel)
+        parts = _put_together(source, low, high, settings, parallel)
         with only_writer(directory.path) if parallel.first else contextlib.nullcontext():
             if parallel.first:
                 directory.claim(settings, parts.batches.dataset)

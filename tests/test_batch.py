@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from trees import SUFFIXES, touch
 
 from mvd_toolkit.batch import (
     Destination,
@@ -25,15 +26,6 @@ from mvd_toolkit.errors import (
     UnavailableError,
     UsageError,
 )
-
-SUFFIXES = (".npy", ".binvox")
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def test_output_option_is_a_file_or_a_folder(tmp_path: Path) -> None:

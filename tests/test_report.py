@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, FLAGS
 
 from mvd_toolkit import VoxelGrid, extract_odms, save
 from mvd_toolkit.comparison import Sampling
@@ -20,22 +20,8 @@ from mvd_toolkit.report import Card, Panel, write_report
 from mvd_toolkit.report.evaluation_page import chosen
 from mvd_toolkit.report.page import Page, page_html
 
+VIRTUAL_TIME = "--virtual-time-budget=90000"
 DRIVER = Path(__file__).with_name("report_driver.js")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--virtual-time-budget=90000",
-]
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
@@ -160,7 +146,13 @@ def chromium(page: Path, *, width: int = 1100) -> dict[str, Any]:
         encoding="utf-8",
     )
     profile = page.with_name(f"profile-{width}")
-    flags = [*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},900", "--dump-dom"]
+    flags = [
+        *FLAGS,
+        VIRTUAL_TIME,
+        f"--user-data-dir={profile}",
+        f"--window-size={width},900",
+        "--dump-dom",
+    ]
     done = subprocess.run(
         [str(CHROMIUM), *flags, driven.resolve().as_uri()],
         capture_output=True,

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
+from trees import SUFFIXES, touch
 
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.sources import (
@@ -16,15 +17,6 @@ from mvd_toolkit.sources import (
     is_single,
     read_list,
 )
-
-SUFFIXES = (".npy", ".binvox")
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def relatives(found: list[Source]) -> list[str]:
