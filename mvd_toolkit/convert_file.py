@@ -7,7 +7,6 @@ in the world stays.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from mvd_toolkit.errors import UsageError
 from mvd_toolkit.filling import MeshFill
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.meshing import Meshing
+from mvd_toolkit.progress import Progress
 from mvd_toolkit.sidecar import OnExists, Recipe
 from mvd_toolkit.sources import Source
 from mvd_toolkit.voxelize import DEFAULT_RESOLUTION, SurfaceReport, Up, voxelize
@@ -58,9 +58,7 @@ class ConvertFile:
     bounds: tuple[float, ...] | None = None
     up: Up | None = None
 
-    def __call__(
-        self, source: Source, progress: Callable[[str, float], None] | None = None
-    ) -> Made:
+    def __call__(self, source: Source, progress: Progress | None = None) -> Made:
         """Convert one file; ``progress`` is told its steps.
 
         Raises:
@@ -82,9 +80,7 @@ class ConvertFile:
 
         return make_once(output, recipe, input_hash, self.on_exists, make)
 
-    def _make(
-        self, source: Path, output: Path, form: io.Format, tell: Callable[[str, float], None]
-    ) -> dict[str, Any]:
+    def _make(self, source: Path, output: Path, form: io.Format, tell: Progress) -> dict[str, Any]:
         if io.sniff(source).kind == "mesh" and form.kind == "mesh":
             self._only_for_grids(source)
             mesh = io.load_mesh(source)
@@ -106,9 +102,7 @@ class ConvertFile:
             "notes": notes + facts["notes"],
         }
 
-    def _grid(
-        self, source: Path, tell: Callable[[str, float], None]
-    ) -> tuple[VoxelGrid, list[str], dict[str, Any]]:
+    def _grid(self, source: Path, tell: Progress) -> tuple[VoxelGrid, list[str], dict[str, Any]]:
         """The grid, notes, and facts of how it was filled."""
         if io.sniff(source).kind == "mesh":
             return self._voxelized(source, tell)
@@ -125,7 +119,7 @@ class ConvertFile:
         return self._pooled(grid, source), [], {}
 
     def _voxelized(
-        self, source: Path, tell: Callable[[str, float], None]
+        self, source: Path, tell: Progress
     ) -> tuple[VoxelGrid, list[str], dict[str, Any]]:
         mesh = io.load_mesh(source)
         factor = POOL_FACTOR if self.low_rule else 1

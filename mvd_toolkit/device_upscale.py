@@ -29,7 +29,7 @@ from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.low_rule import RuleGuess, any_pooled_batch, guess_from
 from mvd_toolkit.packed import PackedGrids
 from mvd_toolkit.predictors import DepthPredictor
-from mvd_toolkit.upscale import pooling_rule, result_size
+from mvd_toolkit.upscale_request import pooling_rule, result_size
 
 if TYPE_CHECKING:
     from mvd_toolkit.model import Model

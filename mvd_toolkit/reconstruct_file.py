@@ -15,11 +15,11 @@ from mvd_toolkit.batch import Destination, Made, Unready, make_once, status_of
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, MVDError
 from mvd_toolkit.meshing import Meshing
+from mvd_toolkit.progress import Progress
 from mvd_toolkit.reconstruction import Reconstructor, check_fit, check_size
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
 from mvd_toolkit.sidecar import OnExists, Recipe
 from mvd_toolkit.sources import Source
-from mvd_toolkit.upscale import Progress
 
 DEFAULT_FORMAT = "glb"
 """Format of the output when none is named."""

@@ -22,7 +22,9 @@ from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.image_input import FILL, ObjectPicture, cut_out, picture_of, read_picture
-from mvd_toolkit.upscale import Progress, Upscaler, check_request
+from mvd_toolkit.progress import Progress
+from mvd_toolkit.upscale import Upscaler
+from mvd_toolkit.upscale_request import check_request
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from mvd_toolkit.errors import InputError
-from mvd_toolkit.predictors import ViewConfig, ViewPredictor
+from mvd_toolkit.view_predictor import ViewConfig, ViewPredictor
 
 Domain = Literal["linear", "log"]
 

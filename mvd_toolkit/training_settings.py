@@ -302,7 +302,7 @@ def _above_backbone(kind: str, role: Role) -> list[_Place]:
 
         return [_Place("depth", PaperConfig, ("range",))] if role == "depth" else []
     from mvd_toolkit.features import FeatureConfig
-    from mvd_toolkit.predictors import ViewConfig
+    from mvd_toolkit.view_predictor import ViewConfig
 
     features = tuple(f.name for f in dataclasses.fields(FeatureConfig))
     own = ("symmetries", "quantile") if role == "depth" else ("symmetries",)

@@ -10,43 +10,34 @@ ones that it says, those that the depths make likeliest.
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import _core, ops
-from mvd_toolkit.conventions import FACE_COUNT, SOFT_RULE
+from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.device import usable_device
-from mvd_toolkit.errors import InputError, UnavailableError, UsageError
+from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.extent import reach_extent
+from mvd_toolkit.fine_odms import compose_odms, face_maps, pad_to_cube, torch_threads
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.low_rule import RuleGuess, guess_low_rule
+from mvd_toolkit.progress import Progress, StepClock
+from mvd_toolkit.upscale_request import check_request, pooling_rule
 from mvd_toolkit.voxelize import Fill
 
 if TYPE_CHECKING:
     import torch
 
     from mvd_toolkit.model import Model
-    from mvd_toolkit.model_config import ModelConfig
     from mvd_toolkit.packed import PackedGrids
-
-DEFAULT_SIZE_LIMIT = 1024
-"""Longest edge of a result when no size is asked for."""
 
 SOFT_LEVELS = 8
 """Quantiles of depth that rank the fine voxels under the rule *soft*."""
-
-MAX_LOW_EDGE = 256
-"""Longest edge of a grid that is upscaled; eight times it is the largest grid of the core."""
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the fraction, 0 to 1, of the whole that is behind it."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +220,7 @@ class Upscaler:
         """What calling does, with the rule that was used, the time of each step and notes."""
         edge = max(grid.shape)
         target = check_request(grid.shape, self.model.config, to, low_rule, fill)
-        clock = _Clock(progress)
+        clock = StepClock(progress)
         soft = self._is_soft(grid, low_rule)
         with clock("fill", 0.0):
             if soft:
@@ -266,10 +257,10 @@ class Upscaler:
 
         edge = max(grid.shape)
         fine_edge = self.scale * edge
-        low = torch.from_numpy(_cube(grid.dense()))[None].to(self.device)
-        with torch.inference_mode(), _torch_threads(threads):
-            silhouette = _face_maps(self.model.silhouette(low, low_rule), fine_edge)
-            depth = _face_maps(self.model.depth(low, low_rule), fine_edge)
+        low = torch.from_numpy(pad_to_cube(grid.dense()))[None].to(self.device)
+        with torch.inference_mode(), torch_threads(threads):
+            silhouette = face_maps(self.model.silhouette(low, low_rule), fine_edge)
+            depth = face_maps(self.model.depth(low, low_rule), fine_edge)
         return compose_odms(silhouette, depth, self.model.config.fusion.silhouette_threshold)
 
     @property
@@ -286,7 +277,7 @@ class Upscaler:
             return guess_low_rule(low, known)
         return RuleGuess(asked, confidence=1.0, guessed=False)
 
-    def _upscale(self, low: VoxelGrid, rule: str, threads: int, clock: _Clock) -> VoxelGrid:
+    def _upscale(self, low: VoxelGrid, rule: str, threads: int, clock: StepClock) -> VoxelGrid:
         fusion = self.model.config.fusion
         if self._has_kernels:
             from mvd_toolkit.device_upscale import upscale_grids
@@ -309,7 +300,7 @@ class Upscaler:
             return reach_extent(fine, self.scale)
 
     def _upscale_soft(
-        self, grid: VoxelGrid, low: VoxelGrid, threads: int, clock: _Clock
+        self, grid: VoxelGrid, low: VoxelGrid, threads: int, clock: StepClock
     ) -> VoxelGrid:
         """Fill by coverage. ``low`` is what the networks see: ``grid`` or its hull."""
         coverage = grid.coverage
@@ -339,137 +330,11 @@ class Upscaler:
         if not isinstance(depth, DepthPredictor):
             return None
         knows = SOFT_RULE in self.model.config.rules
-        grids = torch.from_numpy(_cube(low.dense()))[None].to(self.device)
-        shares = torch.from_numpy(_cube(coverage))[None].to(self.device) if knows else None
-        with torch.inference_mode(), _torch_threads(threads):
+        grids = torch.from_numpy(pad_to_cube(low.dense()))[None].to(self.device)
+        shares = torch.from_numpy(pad_to_cube(coverage))[None].to(self.device) if knows else None
+        with torch.inference_mode(), torch_threads(threads):
             maps = depth.levels(grids, SOFT_RULE if knows else "any", shares, SOFT_LEVELS)
         return maps[0].round().to(torch.int32).cpu().numpy().astype(np.uint16)
-
-
-def check_request(
-    shape: Sequence[int], config: ModelConfig, to: int | None, low_rule: str, fill: str
-) -> int:
-    """Check what can be checked without a network; the longest edge of the result.
-
-    Args:
-        shape: of the coarse grid.
-        config: of the model.
-        to: longest edge of the result; None: the default.
-        low_rule: auto, soft, or one of the model's.
-        fill: hull or none.
-
-    Raises:
-        InputError: the grid is larger than `MAX_LOW_EDGE`.
-        UsageError: another of them makes no sense.
-    """
-    if max(shape) > MAX_LOW_EDGE:
-        raise InputError(
-            f"grid of {_size(shape)}: expected a coarse grid, at most {MAX_LOW_EDGE} "
-            "along its longest edge; `mvd convert --resolution` pools a fine one"
-        )
-    size = result_size(max(shape), config.scale, to)
-    known = [rule for rule in config.rules if rule != SOFT_RULE]
-    if low_rule not in ("auto", SOFT_RULE, *known):
-        raise UsageError(
-            f"low rule: expected auto, soft or one of this model's rules ({', '.join(known)}), "
-            f"found {low_rule!r}"
-        )
-    if fill not in ("hull", "none"):
-        raise UsageError(f"fill: expected hull or none, found {fill!r}")
-    return size
-
-
-def pooling_rule(low_rule: str) -> str:
-    """The rule by which the model's own result is made smaller: the one the input was made by.
-
-    >>> pooling_rule("any"), pooling_rule("soft")
-    ('any', 'half')
-    """
-    return "half" if low_rule == SOFT_RULE else low_rule
-
-
-def result_sizes(edge: int, scale: int) -> list[int]:
-    """The sizes that an ``edge``³ grid can be given: the divisors of ``scale * edge``.
-
-    >>> result_sizes(6, 4)
-    [1, 2, 3, 4, 6, 8, 12, 24]
-    """
-    own = scale * edge
-    return [size for size in range(1, own + 1) if own % size == 0]
-
-
-def result_size(edge: int, scale: int, to: int | None) -> int:
-    """The longest edge of the result for an ``edge``³ grid.
-
-    Args:
-        edge: longest edge of the coarse grid, voxels.
-        scale: the model's.
-        to: what was asked for; None: the largest size that 1024 allows.
-
-    Raises:
-        UsageError: ``to`` does not divide ``scale * edge``.
-    """
-    own = scale * edge
-    if to is None:
-        sizes = result_sizes(edge, scale)
-        return max((size for size in sizes if size <= DEFAULT_SIZE_LIMIT), default=own)
-    if to < 1 or own % to:
-        sizes = result_sizes(edge, scale)
-        raise UsageError(
-            f"size {to} cannot be made from {edge}: "
-            f"expected a divisor of {scale} x {edge} = {own}; "
-            f"these work: {', '.join(map(str, sizes))}"
-        )
-    return to
-
-
-def compose_odms(
-    silhouette: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-    threshold: float,
-) -> npt.NDArray[np.uint16]:
-    """ODMs from what the predictors say, face by face.
-
-    Args:
-        silhouette: (6, N, N) float32, probability that a pixel meets the shape.
-        depth: (6, N, N) float32, fine voxels; read only where the silhouette is.
-        threshold: a pixel is silhouette when its probability is above it.
-
-    Returns:
-        (6, N, N) uint16: depth rounded half to even and clamped to 0 … N - 1, N at background.
-
-    Raises:
-        UnavailableError: a depth inside the silhouette is not a number.
-    """
-    edge = depth.shape[-1]
-    odms = np.empty(depth.shape, np.uint16)
-    for face in range(FACE_COUNT):
-        inside = silhouette[face] > threshold
-        rounded = np.clip(np.rint(depth[face]), 0, edge - 1)
-        if np.isnan(rounded[inside]).any():
-            raise UnavailableError("the depth predictor gave NaN: its weights are damaged")
-        odms[face] = np.where(inside, rounded, edge).astype(np.uint16)
-    return odms
-
-
-class _Clock:
-    """Times the steps of one run and tells how far it is."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-
-    @contextlib.contextmanager
-    def __call__(self, step: str, behind: float) -> Iterator[None]:
-        if self._progress:
-            self._progress(step, behind)
-        start = time.perf_counter()
-        yield
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
-
-    def done(self) -> None:
-        if self._progress:
-            self._progress("done", 1.0)
 
 
 def _covered(grid: VoxelGrid) -> VoxelGrid:
@@ -486,43 +351,7 @@ def _covered(grid: VoxelGrid) -> VoxelGrid:
     return replace(grid, packed=bits.packed)
 
 
-def _cube(dense: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(N, N, N): padded with zeros at the far ends to its longest edge."""
-    edge = max(dense.shape)
-    return np.pad(dense, [(0, edge - n) for n in dense.shape])
-
-
-def _face_maps(maps: torch.Tensor, edge: int) -> npt.NDArray[np.float32]:
-    """The (6, edge, edge) float32 maps of a batch of one."""
-    expected = (1, FACE_COUNT, edge, edge)
-    if tuple(maps.shape) != expected:
-        raise UnavailableError(
-            f"predictor: expected maps of shape {expected}, found {tuple(maps.shape)}"
-        )
-    array: npt.NDArray[np.float32] = maps[0].float().cpu().numpy()
-    return array
-
-
 def _empty(grid: VoxelGrid, scale: int) -> VoxelGrid:
     x, y, z = (scale * n for n in grid.shape)
     words = -(-z // 64)
     return grid.with_occupancy(np.zeros((x, y, words), np.uint64), (x, y, z), scale)
-
-
-def _size(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
-
-
-@contextlib.contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    """Lets torch use ``threads`` threads inside; 0 leaves it alone."""
-    import torch
-
-    before = torch.get_num_threads()
-    if threads > 0:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        if threads > 0:
-            torch.set_num_threads(before)

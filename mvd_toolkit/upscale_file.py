@@ -15,9 +15,11 @@ from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, MVDError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.meshing import Meshing
+from mvd_toolkit.progress import Progress
 from mvd_toolkit.sidecar import OnExists, Recipe
 from mvd_toolkit.sources import Source
-from mvd_toolkit.upscale import Progress, Upscaler, check_request
+from mvd_toolkit.upscale import Upscaler
+from mvd_toolkit.upscale_request import check_request
 from mvd_toolkit.voxelize import Fill
 
 DEFAULT_FORMAT = "binvox"

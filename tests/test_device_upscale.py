@@ -19,8 +19,9 @@ from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.low_rule import any_pooled, any_pooled_batch
 from mvd_toolkit.model import Fusion, Model, ModelConfig
 from mvd_toolkit.packed import PackedGrids
-from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor, ViewConfig
+from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
 from mvd_toolkit.upscale import SOFT_LEVELS, Upscaler
+from mvd_toolkit.view_predictor import ViewConfig
 
 CPU = torch.device("cpu")
 SCALE = 2

@@ -14,13 +14,9 @@ from mvd_toolkit.fine_logits import (
     turn_image,
     turn_image_back,
 )
-from mvd_toolkit.predictors import (
-    DepthPredictor,
-    SilhouettePredictor,
-    ViewConfig,
-    depth_bins,
-)
+from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor, depth_bins
 from mvd_toolkit.symmetry import SYMMETRIES
+from mvd_toolkit.view_predictor import ViewConfig
 
 SMALL = {"width": 8, "blocks": 1}
 

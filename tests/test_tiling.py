@@ -15,8 +15,9 @@ from mvd_toolkit.errors import UsageError
 from mvd_toolkit.model import Model
 from mvd_toolkit.options import parse_options
 from mvd_toolkit.paper import PaperConfig, PaperDepth, PaperSilhouette
-from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor, ViewConfig
+from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
 from mvd_toolkit.tiling import DEFAULT_TILE, WHOLE_FACE, FaceTiles, Tiling, run_tiled
+from mvd_toolkit.view_predictor import ViewConfig
 
 
 def waken(predictor: Any) -> Any:

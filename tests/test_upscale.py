@@ -12,7 +12,9 @@ import pytest
 import mvd_toolkit as mvd
 from mvd_toolkit import ops
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
-from mvd_toolkit.upscale import Upscaler, compose_odms, result_size, result_sizes
+from mvd_toolkit.fine_odms import compose_odms
+from mvd_toolkit.upscale import Upscaler
+from mvd_toolkit.upscale_request import result_size, result_sizes
 
 torch = pytest.importorskip("torch")
 
@@ -258,7 +260,8 @@ def test_depth_that_is_no_number() -> None:
 
 def tiny_depth(**options: Any) -> Upscaler:
     """An `Upscaler` with a real depth predictor, untrained."""
-    from mvd_toolkit.predictors import DepthPredictor, ViewConfig
+    from mvd_toolkit.predictors import DepthPredictor
+    from mvd_toolkit.view_predictor import ViewConfig
 
     torch.manual_seed(0)
     up = upscaler(rules=options.pop("rules", ("any", "soft")))

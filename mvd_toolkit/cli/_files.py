@@ -16,9 +16,9 @@ from mvd_toolkit.batch import Made, Outcome
 from mvd_toolkit.cli._output import Output, plain
 from mvd_toolkit.cli._workers import Workers
 from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.progress import Progress
 from mvd_toolkit.sources import Shard, Source
 from mvd_toolkit.sources import is_single as is_single
-from mvd_toolkit.upscale import Progress
 
 SURE = 0.9
 """A guess of the low rule is left without advice from this confidence on."""

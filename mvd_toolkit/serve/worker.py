@@ -26,8 +26,9 @@ from mvd_toolkit.errors import InputError, MVDError, UnavailableError, UsageErro
 from mvd_toolkit.grid import WORD_BITS, VoxelGrid, words_per_line
 from mvd_toolkit.meshing import Meshing
 from mvd_toolkit.serve.settings import Settings
-from mvd_toolkit.upscale import Upscaled, check_request
+from mvd_toolkit.upscale import Upscaled
 from mvd_toolkit.upscale_file import DEFAULT_FORMAT
+from mvd_toolkit.upscale_request import check_request
 from mvd_toolkit.voxelize import Fill, voxelize
 
 if TYPE_CHECKING:
