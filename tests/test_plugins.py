@@ -7,7 +7,7 @@ import pytest
 
 from mvd_toolkit import plugins
 from mvd_toolkit.errors import UnavailableError
-from mvd_toolkit.plugins import GROUP, load_plugins
+from mvd_toolkit.plugin_loading import GROUP, load_plugins
 
 GOOD = """
     from mvd_toolkit.hookspecs import hookimpl
@@ -87,7 +87,7 @@ def test_looking_at_the_package_plugins_loads_no_torch():
             def mvd_register_backbones(register):
                 register("resnet2")
             """,
-            "ReconstructorSpec or MetricSpec, found str",
+            "expected a BackboneSpec, found a str",
         ),
         (
             """

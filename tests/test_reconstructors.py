@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mvd_toolkit import ReconstructorSpec, plugins
-from mvd_toolkit.plugins import PluginError, check_spec
+from mvd_toolkit.plugin_contract import PluginError, check_spec
 from mvd_toolkit.testing import check_reconstructor
 
 SMALL = {"residual": {"width": 8, "blocks": 1}, "autoencoder": {"width": 8, "kernel": 3}}
