@@ -281,6 +281,18 @@ def grid_shape(dense: Any) -> Shape:
     return int(x), int(y), int(z)
 
 
+def check_odm_edge(shape: Shape) -> None:
+    """Refuse a grid whose depths ``uint16`` cannot hold.
+
+    Raises:
+        InputError: it is longer than `MAX_ODM_EDGE`.
+    """
+    if max(shape) > MAX_ODM_EDGE:
+        raise InputError(
+            f"grid: depth maps hold edges of up to {MAX_ODM_EDGE} voxels, found shape {shape}"
+        )
+
+
 def check_edges(shape: Shape, name: str) -> None:
     """Raise `InputError` unless the grid has a voxel."""
     if min(shape) < 1:

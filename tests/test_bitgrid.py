@@ -24,6 +24,7 @@ from strategies import (
 )
 
 from mvd_toolkit import _core, grid, ops, reference
+from mvd_toolkit.ops import carving, depth_maps, morphology, overlap, packing, resampling
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 
@@ -280,7 +281,10 @@ def test_core_refuses_what_ops_would_never_pass() -> None:
         _core.dilate(packed.astype(np.int64), 2)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("module", [grid, ops])
+MODULES_WITH_EXAMPLES = [grid, carving, depth_maps, morphology, overlap, packing, resampling]
+
+
+@pytest.mark.parametrize("module", MODULES_WITH_EXAMPLES)
 def test_examples_in_docstrings_run(module: Any) -> None:
-    failed, attempted = doctest.testmod(module)
+    failed, attempted = doctest.testmod(module, extraglobs={"np": np})
     assert (failed, attempted > 0) == (0, True)

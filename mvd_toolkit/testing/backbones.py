@@ -14,7 +14,6 @@ from mvd_toolkit.tiling import Tiling, run_tiled
 if TYPE_CHECKING:
     import torch
 
-
 _IN, _OUT = 5, 2  # channels of the networks that are tried
 _EDGES: Final = (5, 8, 11)
 
