@@ -17,6 +17,7 @@ from PIL import Image
 
 import mvd_toolkit as mvd
 from mvd_toolkit import baselines, pictures
+from mvd_toolkit.picture_view import GREY, OCHRE, View
 
 SCALE = 8
 PANEL = 340
@@ -25,9 +26,9 @@ AZIMUTHS = {"chair": -58.0, "lamp": -70.0, "rocket": -72.0, "mug": -40.0}
 ELEVATIONS = {"chair": 20.0, "lamp": 8.0, "rocket": 10.0, "mug": 30.0}
 
 
-def view(name: str, size: int = PANEL) -> pictures.View:
+def view(name: str, size: int = PANEL) -> View:
     """How a shape is looked at."""
-    return pictures.View(size, AZIMUTHS[name], ELEVATIONS[name])
+    return View(size, AZIMUTHS[name], ELEVATIONS[name])
 
 
 def row(name: str, upscaler: mvd.Upscaler, size: int = PANEL) -> Image.Image:
@@ -41,7 +42,7 @@ def row(name: str, upscaler: mvd.Upscaler, size: int = PANEL) -> Image.Image:
         *(f"{title} {edge * SCALE}³   IoU {mvd.iou(g, truth):.3f}" for title, g in fine.items()),
         f"truth {edge * SCALE}³",
     ]
-    colours = [pictures.GREY, pictures.GREY, pictures.OCHRE, pictures.GREY]
+    colours = [GREY, GREY, OCHRE, GREY]
     grids = [low, *fine.values(), truth]
     return pictures.render_strip(grids, captions, view(name, size), colours=colours)
 

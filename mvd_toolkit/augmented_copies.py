@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit.errors import UsageError
-from mvd_toolkit.voxelize import Placement
+from mvd_toolkit.mesh_frame import Placement
 
 Turn = Literal["none", "up", "any"]
 Axis = Literal["x", "y", "z"]

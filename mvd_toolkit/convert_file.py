@@ -17,11 +17,12 @@ from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.filling import MeshFill
 from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.mesh_frame import DEFAULT_RESOLUTION
 from mvd_toolkit.meshing import Meshing
 from mvd_toolkit.progress import Progress
 from mvd_toolkit.sidecar import OnExists, Recipe
 from mvd_toolkit.sources import Source
-from mvd_toolkit.voxelize import DEFAULT_RESOLUTION, SurfaceReport, Up, voxelize
+from mvd_toolkit.voxelize import SurfaceReport, Up, voxelize
 
 POOL_FACTOR = 8
 """How many times finer a mesh is voxelized when a low rule says how to make the grid of it."""

@@ -24,9 +24,9 @@ from strategies import (
 )
 
 from mvd_toolkit import _core, grid, ops, reference
-from mvd_toolkit.ops import carving, depth_maps, morphology, overlap, packing, resampling
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.ops import carving, depth_maps, morphology, overlap, packing, resampling
 
 Dense = npt.NDArray[np.bool_]
 

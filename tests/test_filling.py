@@ -17,7 +17,8 @@ from strategies import THREADS, dense_grids
 import mvd_toolkit as mvd
 from mvd_toolkit import _core, io, ops, reference
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.voxelize import Placement, Voxelized, voxelize
+from mvd_toolkit.mesh_frame import Placement
+from mvd_toolkit.voxelize import Voxelized, voxelize
 
 Dense = npt.NDArray[np.bool_]
 

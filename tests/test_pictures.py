@@ -7,7 +7,8 @@ import pytest
 
 from mvd_toolkit import VoxelGrid, extract_odms, render
 from mvd_toolkit.errors import UsageError
-from mvd_toolkit.pictures import OCHRE, View, render_strip, render_turntable
+from mvd_toolkit.picture_view import OCHRE, View
+from mvd_toolkit.pictures import render_strip, render_turntable
 
 
 def ball(edge: int, radius: float) -> VoxelGrid:

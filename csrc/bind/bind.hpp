@@ -1,5 +1,5 @@
 // What the binding files share. Functions here check shapes and dtypes, allocate the result,
-// release the GIL and call the core: nothing else. Python code reaches them through ops.py, which
+// release the GIL and call the core: nothing else. Python code reaches them through `ops`, which
 // adds and removes the batch axis and turns tensors and VoxelGrids into arrays.
 #pragma once
 

@@ -60,6 +60,7 @@ def render(
     """Make a picture of a grid or mesh, of several side by side, or of one that turns."""
     from mvd_toolkit import io, pictures
     from mvd_toolkit.errors import UsageError
+    from mvd_toolkit.picture_view import GREY, View
 
     out = output(ctx)
     suffix = out_path.suffix.lower()
@@ -73,13 +74,13 @@ def render(
     if len(colours) not in (0, 1, len(files)):
         raise UsageError(f"--colour: expected 1 or {len(files)}, found {len(colours)}")
     io.check_target(out_path, overwrite=on_exists == "overwrite")
-    view = pictures.View(
+    view = View(
         size=size,
         azimuth=azimuth,
         elevation=elevation,
         up=up,
         background=background,
-        colour=colours[0] if colours else pictures.GREY,
+        colour=colours[0] if colours else GREY,
         style=style,
         samples=samples,
         zoom=zoom,

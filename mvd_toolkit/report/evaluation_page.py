@@ -20,7 +20,8 @@ from mvd_toolkit.evaluate import Row
 from mvd_toolkit.evaluation_summary import better, worst_first
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.methods import PREDICTION, Method, find_method
-from mvd_toolkit.pictures import GREY, HEAT_SHARE, OCHRE, Up
+from mvd_toolkit.picture_scene import HEAT_SHARE
+from mvd_toolkit.picture_view import GREY, OCHRE, Up
 from mvd_toolkit.report.page import Card, Page, Panel, picture, write_page
 
 if TYPE_CHECKING:

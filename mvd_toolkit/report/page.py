@@ -23,7 +23,9 @@ import numpy as np
 from mvd_toolkit import ops
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.io.atomic import atomic
-from mvd_toolkit.pictures import CUBES_BELOW, GREY, Up, View, render
+from mvd_toolkit.picture_scene import CUBES_BELOW
+from mvd_toolkit.picture_view import GREY, Up, View
+from mvd_toolkit.pictures import render
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,7 +44,7 @@ class Panel:
         caption: plain text.
         grid: what to show.
         colour: of the shape.
-        heat: as of `pictures.View`: a still picture of how far it is from this one.
+        heat: as of `picture_view.View`: a still picture of how far it is from this one.
     """
 
     caption: str

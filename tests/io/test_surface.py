@@ -6,7 +6,7 @@ import trimesh
 from hypothesis import given
 from surfaces import all_patterns, check_closed, check_discs, occupancy, volume
 
-from mvd_toolkit import io, reference
+from mvd_toolkit import io, reference_mesh
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import VoxelGrid
 
@@ -64,7 +64,7 @@ def test_voxels_in_a_tunnel_are_joined() -> None:
 @given(occupancy)
 def test_is_the_reference(dense: np.ndarray) -> None:
     mesh = plain(dense)
-    vertices, faces = reference.surface(dense)
+    vertices, faces = reference_mesh.surface(dense)
     assert mesh.vertices.dtype == np.float64
     assert mesh.faces.dtype == np.int32
     assert np.array_equal(mesh.vertices, vertices)
