@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -24,6 +23,7 @@ import numpy.typing as npt
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.io import npy
+from mvd_toolkit.io.broken import BROKEN_ZIP, reading
 from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.occupancy import check_deflated, read_occupancy
@@ -48,7 +48,7 @@ def read(path: Path, limits: Limits) -> VoxelGrid:
     Raises:
         InputError: no zip, no or several 3-D arrays, or any of them malformed or over a limit.
     """
-    with _reading(path), zipfile.ZipFile(path) as archive:
+    with reading(path, "a zip archive of arrays", BROKEN_ZIP), zipfile.ZipFile(path) as archive:
         headers = _headers(path, archive)
         if "packed" in headers and "shape" in headers:
             return _read_own(path, archive, headers, limits)
@@ -82,26 +82,6 @@ def write(grid: VoxelGrid, file: BinaryIO) -> None:
             info.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Everything a broken zip makes the standard library raise is a broken input."""
-    try:
-        yield
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,  # a compression or a zip version that Python lacks
-        RuntimeError,  # encrypted
-        OverflowError,
-        UnicodeError,
-        ValueError,
-    ) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: expected a zip archive of arrays, found: {error}") from error
 
 
 def _headers(path: Path, archive: zipfile.ZipFile) -> dict[str, npy.Header]:

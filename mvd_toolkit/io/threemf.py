@@ -11,10 +11,8 @@ triangles, and a few components may stand for any number of copies.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import zipfile
-import zlib
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit.errors import InputError
+from mvd_toolkit.io.broken import BROKEN_ZIP, reading
 from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.mesh import Instance, Mesh, assemble
@@ -75,6 +74,8 @@ _MODEL_END = (
     '</triangles></mesh></object></resources>\n<build><item objectid="1"/></build></model>\n'
 )
 
+_BROKEN = (*BROKEN_ZIP, expat.ExpatError, KeyError)
+
 _Key = tuple[str, str]  # part, id of an object
 
 
@@ -116,7 +117,7 @@ def read(path: Path, limits: Limits) -> Mesh:
     Raises:
         InputError: malformed, nothing in the build, a face points at no vertex, or over a limit.
     """
-    with _reading(path), zipfile.ZipFile(path) as archive:
+    with reading(path, "a 3MF package", _BROKEN), zipfile.ZipFile(path) as archive:
         package = _Package(path, archive, limits)
         root = package.root()
         instances = list(_instances(path, package, root))
@@ -152,28 +153,6 @@ def _model(mesh: Mesh) -> Iterator[str]:
         rows = mesh.faces[begin : begin + _PIECE_ROWS].tolist()
         yield "".join(f'<triangle v1="{a}" v2="{b}" v3="{c}"/>\n' for a, b, c in rows)
     yield _MODEL_END
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Everything a broken zip or XML makes the standard library raise is a broken input."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,  # a compression or a zip version that Python lacks
-        RuntimeError,  # encrypted
-        expat.ExpatError,
-        OverflowError,
-        ValueError,
-        KeyError,
-    ) as error:
-        cause = " ".join(f"{error}".split())
-        raise InputError(f"{path}: expected a 3MF package, found: {cause}") from error
 
 
 class _Package:

@@ -388,7 +388,7 @@ class Test3mf:
                 model(
                     f"<resources>{TRIANGLE.replace('v3=_2_', '').replace(' v3', ' w')}</resources>"
                 ),
-                "expected a 3MF package, found: 'v3'",
+                "expected a 3MF package, found: KeyError 'v3'",
             ),
             (
                 model(f"<resources>{TRIANGLE}</resources>{ITEM}").replace('v3="2"', 'v3="3"'),
@@ -396,7 +396,7 @@ class Test3mf:
             ),
             (
                 model(f"<resources>{TRIANGLE}</resources>{ITEM}").replace('x="1"', 'x="one"'),
-                "expected a 3MF package, found: could not convert string to float",
+                "expected a 3MF package, found: ValueError could not convert string to float",
             ),
             (
                 model(
