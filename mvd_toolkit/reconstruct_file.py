@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import io, model_directory, sidecar
-from mvd_toolkit.batch import Destination, Made, Unready, make_once, status_of
+from mvd_toolkit.batch import Destination, Made
 from mvd_toolkit.device import usable_device
-from mvd_toolkit.errors import InputError, MVDError
+from mvd_toolkit.errors import InputError
 from mvd_toolkit.meshing import Meshing
+from mvd_toolkit.model_output import loading, make_with, save_fine
 from mvd_toolkit.progress import Progress
 from mvd_toolkit.reconstruction import Reconstructor, check_fit, check_size
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
@@ -23,8 +23,6 @@ from mvd_toolkit.sources import Source
 
 DEFAULT_FORMAT = "glb"
 """Format of the output when none is named."""
-
-_loading = threading.Lock()
 
 
 class ReconstructorOnDemand:
@@ -72,13 +70,10 @@ class ReconstructorOnDemand:
         Raises:
             Unready: a model cannot be loaded.
         """
-        try:
-            with _loading:
-                return _load(
-                    tuple(self._places), self._upscaler_place, self._device, tuple(self.hashes)
-                )
-        except MVDError as error:
-            raise Unready(error) from error
+        with loading():
+            return _load(
+                tuple(self._places), self._upscaler_place, self._device, tuple(self.hashes)
+            )
 
 
 @functools.lru_cache(1)
@@ -134,16 +129,13 @@ class ReconstructFile:
         form = io.output_format(named or source.path, chosen, ("grid", "mesh"))
         output = self.destination.path(source, f"{source.path.stem}_{size}{form.suffixes[0]}")
         recipe = self._recipe(size, form)
-        input_hash = sidecar.file_hash(source.path)
-        status = status_of(output, recipe, input_hash, self.on_exists)
-        if status != "made":
-            return Made(output, status)
-        reconstructor = self.models.reconstructor
 
-        def make() -> dict[str, Any]:
+        def make(reconstructor: Reconstructor) -> dict[str, Any]:
             return self._make(reconstructor, source.path, size, output, form, progress)
 
-        return make_once(output, recipe, input_hash, self.on_exists, make)
+        return make_with(
+            lambda: self.models.reconstructor, make, source.path, output, recipe, self.on_exists
+        )
 
     def _make(
         self,
@@ -164,18 +156,12 @@ class ReconstructFile:
             threads=self.threads,
             progress=progress,
         )
-        save_start = time.perf_counter()
-        saved = self.meshing.save(made.grid, output, form, self.threads)
-        end = time.perf_counter()
         return {
-            **sidecar.grid_facts(made.grid),
             "expected_iou": round(made.confidence, 3),
             "distance": None if made.distance is None else round(made.distance, 3),
             "cut": made.cut,
             "device": str(reconstructor.device),
-            "seconds": {**made.seconds, "save": end - save_start, "total": end - start},
-            **saved,
-            "notes": [*made.notes, *saved["notes"]],
+            **save_fine(made, output, form, self.meshing, self.threads, start),
         }
 
     def _recipe(self, size: int, form: io.Format) -> Recipe:

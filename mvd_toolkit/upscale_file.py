@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import io, model_directory, sidecar
-from mvd_toolkit.batch import Destination, Made, Unready, make_once, status_of
+from mvd_toolkit.batch import Destination, Made
 from mvd_toolkit.device import usable_device
-from mvd_toolkit.errors import InputError, MVDError
+from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.meshing import Meshing
+from mvd_toolkit.model_output import loading, make_with, save_fine
 from mvd_toolkit.progress import Progress
 from mvd_toolkit.sidecar import OnExists, Recipe
 from mvd_toolkit.sources import Source
@@ -25,9 +25,7 @@ from mvd_toolkit.voxelize import Fill
 DEFAULT_FORMAT = "binvox"
 """Format of the output when the input's own cannot be written."""
 
-
 _KEPT_MODELS = 2
-_loading = threading.Lock()
 
 
 class UpscalerOnDemand:
@@ -70,11 +68,8 @@ class UpscalerOnDemand:
         Raises:
             Unready: the model cannot be loaded.
         """
-        try:
-            with _loading:
-                return _load(self._directory, self.hash, self._device, self._tile)
-        except MVDError as error:
-            raise Unready(error) from error
+        with loading():
+            return _load(self._directory, self.hash, self._device, self._tile)
 
 
 @functools.lru_cache(_KEPT_MODELS)
@@ -131,16 +126,13 @@ class UpscaleFile:
         form = self._format(source.path)
         output = self.destination.path(source, f"{io.stem(source.path)}_{size}{form.suffixes[0]}")
         recipe = self._recipe(size, form)
-        input_hash = sidecar.file_hash(source.path)
-        status = status_of(output, recipe, input_hash, self.on_exists)
-        if status != "made":
-            return Made(output, status)
-        upscaler = self.model.upscaler
 
-        def make() -> dict[str, Any]:
+        def make(upscaler: Upscaler) -> dict[str, Any]:
             return self._make(upscaler, grid, size, output, form, progress)
 
-        return make_once(output, recipe, input_hash, self.on_exists, make)
+        return make_with(
+            lambda: self.model.upscaler, make, source.path, output, recipe, self.on_exists
+        )
 
     def _make(
         self,
@@ -154,19 +146,13 @@ class UpscaleFile:
         start = time.perf_counter()
         result = upscaler.detailed(grid, size, self.low_rule, self.fill, self.threads, progress)
         rule = result.low_rule
-        save_start = time.perf_counter()
-        saved = self.meshing.save(result.grid, output, form, self.threads)
-        end = time.perf_counter()
         return {
             "input_shape": list(grid.shape),
-            **sidecar.grid_facts(result.grid),
             "low_rule": rule and rule.rule,
             "low_rule_confidence": rule and round(rule.confidence, 3),
             "low_rule_guessed": rule and rule.guessed,
             "device": str(upscaler.device),
-            "seconds": {**result.seconds, "save": end - save_start, "total": end - start},
-            **saved,
-            "notes": [*result.notes, *saved["notes"]],
+            **save_fine(result, output, form, self.meshing, self.threads, start),
         }
 
     def _recipe(self, size: int, form: io.Format) -> Recipe:
