@@ -2,6 +2,8 @@
 
 `Destination` says where the output of each goes, `make_once` makes it unless it is finished, `run`
 calls a function for each, here or in the workers of an executor, and keeps going when one fails.
+What `run` maps over need be no file: it is anything that a worker can be sent, and ``str`` of it is
+what errors call it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,8 +35,9 @@ from mvd_toolkit.executors import as_ended
 from mvd_toolkit.output_lock import clear_lock, only_maker
 from mvd_toolkit.sidecar import OnExists, Recipe, Status
 from mvd_toolkit.sources import Source as Source
-from mvd_toolkit.sources import families, is_single
+from mvd_toolkit.sources import grouped, is_single
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _TORCH_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
@@ -167,7 +170,7 @@ def make_once(
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[T]):
+class Outcome(Generic[S, T]):
     """How one item ended: with a result, or with the error that stopped it.
 
     Attributes:
@@ -177,7 +180,7 @@ class Outcome(Generic[T]):
         seconds: wall time.
     """
 
-    source: Source
+    source: S
     result: T | None
     error: MVDError | None
     seconds: float
@@ -202,12 +205,13 @@ class Interrupted(MVDError):
 
 
 def run(
-    items: Sequence[Source],
-    function: Callable[[Source], T],
-    on_outcome: Callable[[Outcome[T]], None] | None = None,
+    items: Sequence[S],
+    function: Callable[[S], T],
+    on_outcome: Callable[[Outcome[S, T]], None] | None = None,
     on_signal: Callable[[], None] | None = None,
     executor: Executor | None = None,
-) -> list[Outcome[T]]:
+    together: Callable[[S], Hashable] | None = None,
+) -> list[Outcome[S, T]]:
     """Call ``function`` for every item; a failure is kept and never stops the rest.
 
     The first SIGINT or SIGTERM lets the items at hand finish; a second SIGINT interrupts them.
@@ -219,8 +223,9 @@ def run(
             it is picklable.
         on_outcome: called after each item, in this process.
         on_signal: called when the first signal arrives.
-        executor: where the function is called; None: here. Items whose outputs may have one name
-            are given to one worker, in order.
+        executor: where the function is called; None: here.
+        together: items of which this is equal are given to one worker, in order; None: each is on
+            its own. For files it is `sources.family`: their outputs may have one name.
 
     Returns:
         The outcomes, in the order of ``items``.
@@ -229,18 +234,44 @@ def run(
         Interrupted: a signal came; the items before it are done.
         MVDError: the error of an `Unready`, which ends the run.
     """
-    outcomes: dict[Source, Outcome[T]] = {}
+    ended: dict[int, Outcome[S, T]] = {}
     with _signals_wait(on_signal) as stop:
-        for outcome in _attempts(executor, items, function, stop):
-            outcomes[outcome.source] = outcome
+        for outcome in run_as_ended(items, function, executor, together, stop.asked):
+            ended[id(outcome.source)] = outcome
             if on_outcome:
                 on_outcome(outcome)
         if stop.signal is not None:
-            raise Interrupted(stop.signal, len(outcomes), len(items))
-    return [outcomes[item] for item in items]
+            raise Interrupted(stop.signal, len(ended), len(items))
+    return [ended[id(item)] for item in items]
 
 
-def raise_failures(outcomes: Sequence[Outcome[Any]], single: bool) -> None:
+def run_as_ended(
+    items: Iterable[S],
+    function: Callable[[S], T],
+    executor: Executor | None = None,
+    together: Callable[[S], Hashable] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Outcome[S, T]]:
+    """`run` as a stream: the outcomes as they end; no item begins once ``stopping`` says so.
+
+    Without an executor an item is taken when it is that one's turn.
+    """
+    if executor is None:
+        for item in items:
+            if stopping():
+                return
+            yield _attempt(item, function)
+        return
+    tasks = grouped(items, together) if together else [[item] for item in items]
+    parts = getattr(executor, "parts", None)
+    if parts is not None:
+        tasks = [list(chain(*tasks[part::parts])) for part in range(min(parts, len(tasks)))]
+    attempt = functools.partial(_attempt_all, function)
+    for task, future in as_ended(executor, attempt, tasks, stopping):
+        yield from _outcomes_of(task, future)
+
+
+def raise_failures(outcomes: Sequence[Outcome[Any, Any]], single: bool) -> None:
     """Raise what a run with failures ends in; return when there are none.
 
     Args:
@@ -251,15 +282,15 @@ def raise_failures(outcomes: Sequence[Outcome[Any]], single: bool) -> None:
         MVDError: the error of the only file.
         BatchError: some of several failed; the text lists them.
     """
-    failures = [(o.source.path, o.error) for o in outcomes if o.error is not None]
+    failures = [(str(o.source), o.error) for o in outcomes if o.error is not None]
     if failures and single:
         raise failures[0][1]
     if failures:
-        lines = "".join(f"\n  {_naming(path, error)}" for path, error in failures)
+        lines = "".join(f"\n  {_naming(name, error)}" for name, error in failures)
         raise BatchError(f"{len(failures)} of {len(outcomes)} failed:{lines}")
 
 
-def _attempt(item: Source, function: Callable[[Source], T]) -> Outcome[T]:
+def _attempt(item: S, function: Callable[[S], T]) -> Outcome[S, T]:
     start = time.perf_counter()
     result: T | None = None
     error: MVDError | None = None
@@ -270,46 +301,28 @@ def _attempt(item: Source, function: Callable[[Source], T]) -> Outcome[T]:
     except Unready as caught:
         raise caught.error from caught.error.__cause__
     except OSError as caught:
-        error = InputError(f"{caught.filename or item.path}: {caught.strerror or caught}")
+        error = InputError(f"{caught.filename or item}: {caught.strerror or caught}")
     except Exception as caught:  # the rest of the batch is not to suffer from it
         error = _unforeseen(item, caught)
         error.__cause__ = caught
     return Outcome(item, result, error, time.perf_counter() - start)
 
 
-def _unforeseen(item: Source, error: Exception) -> MVDError:
+def _unforeseen(item: object, error: Exception) -> MVDError:
     if isinstance(error, MemoryError) or _TORCH_NO_MEMORY in str(error):
-        return InputError(f"{item.path}: this machine has too little memory for it")
+        return InputError(f"{item}: this machine has too little memory for it")
     return BugError(
-        f"{item.path}: this is a bug in mvd_toolkit: {type(error).__name__}: {error}; "
+        f"{item}: this is a bug in mvd_toolkit: {type(error).__name__}: {error}; "
         "please report it with what --debug prints"
     )
 
 
-def _attempts(
-    executor: Executor | None, items: Sequence[Source], function: Callable[[Source], T], stop: _Stop
-) -> Iterator[Outcome[T]]:
-    """The outcomes of the items, as they end, until a signal comes."""
-    if executor is None:
-        for item in items:
-            if stop.signal is None:
-                yield _attempt(item, function)
-        return
-    parts = getattr(executor, "parts", None)
-    tasks = families(items)
-    if parts is not None:
-        tasks = [list(chain(*tasks[part::parts])) for part in range(min(parts, len(tasks)))]
-    attempt = functools.partial(_attempt_all, function)
-    for task, future in as_ended(executor, attempt, tasks, lambda: stop.signal is not None):
-        yield from _outcomes_of(task, future)
-
-
-def _attempt_all(function: Callable[[Source], T], items: Sequence[Source]) -> list[Outcome[T]]:
+def _attempt_all(function: Callable[[S], T], items: Sequence[S]) -> list[Outcome[S, T]]:
     """What a worker does of one task."""
     return [_with_trace(_attempt(item, function)) for item in items]
 
 
-def _with_trace(outcome: Outcome[T]) -> Outcome[T]:
+def _with_trace(outcome: Outcome[S, T]) -> Outcome[S, T]:
     """A bug's trace as a note of its error: pickling keeps notes and loses causes."""
     error = outcome.error
     if error is not None and error.__cause__ is not None:
@@ -317,7 +330,7 @@ def _with_trace(outcome: Outcome[T]) -> Outcome[T]:
     return outcome
 
 
-def _outcomes_of(task: Sequence[Source], future: Future[list[Outcome[T]]]) -> Iterable[Outcome[T]]:
+def _outcomes_of(task: Sequence[S], future: Future[list[Outcome[S, T]]]) -> Iterable[Outcome[S, T]]:
     """What became of a task; when its worker died, each item failed of it."""
     try:
         ended = future.result()
@@ -327,8 +340,7 @@ def _outcomes_of(task: Sequence[Source], future: Future[list[Outcome[T]]]) -> It
         raise
     except Exception as died:  # each executor has its own for a worker that died
         return [
-            Outcome(item, None, InputError(f"{item.path}: {_first_line(died)}"), 0.0)
-            for item in task
+            Outcome(item, None, InputError(f"{item}: {_first_line(died)}"), 0.0) for item in task
         ]
     return [replace(outcome, source=item) for item, outcome in zip(task, ended, strict=True)]
 
@@ -337,14 +349,17 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _naming(path: Path, error: MVDError) -> str:
+def _naming(name: str, error: MVDError) -> str:
     text = str(error)
-    return text if str(path) in text else f"{path}: {text}"
+    return text if name in text else f"{name}: {text}"
 
 
 @dataclass
 class _Stop:
     signal: int | None = None
+
+    def asked(self) -> bool:
+        return self.signal is not None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +25,7 @@ from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.io.mesh import Mesh
 from mvd_toolkit.pair_file import pair_file_name, read_pair
-from mvd_toolkit.shape_files import find_shapes
+from mvd_toolkit.shape_files import ShapeFile, find_shapes
 from mvd_toolkit.voxelize import Pair, make_pair, pair_of, voxelize
 
 CATEGORY: Final = r"^(\d{8})-|^(.+?)_\d+(?:-[0-9a-f]+)?$"
@@ -50,6 +51,9 @@ class Case:
     low: VoxelGrid | None = None
     low_rule: str = ""
     prediction: VoxelGrid | None = None
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def input(self) -> VoxelGrid:
@@ -100,6 +104,9 @@ class MatchedFiles:
     pred: Path | None
     truth: Path | None
     resolution: int = 256
+
+    def __str__(self) -> str:
+        return self.name
 
     def load(self) -> Case:
         """Read both; meshes are voxelized where the other one is."""
@@ -153,6 +160,9 @@ class StoredPairItem:
     path: Path
     low_rule: str
 
+    def __str__(self) -> str:
+        return self.name
+
     def load(self) -> Case:
         """Read the pair."""
         pair = read_pair(self.path)
@@ -177,6 +187,9 @@ class ShapeItem:
     low_rule: str
     edges: tuple[int, int]
 
+    def __str__(self) -> str:
+        return self.name
+
     def load(self) -> Case:
         """Voxelize and pool."""
         low, high = self.edges
@@ -198,7 +211,7 @@ class ShapeItem:
 
 
 def find_items(
-    source: str | Path | Sequence[str | Path],
+    source: str | Path | Sequence[str | Path | ShapeFile],
     *,
     split: str = "test",
     edges: tuple[int, int] | None = None,
@@ -208,7 +221,7 @@ def find_items(
     """The cases of a dataset of pairs, or of meshes and fine grids.
 
     Args:
-        source: a dataset that `mvd convert --pairs` made; or files, or a folder of them.
+        source: a dataset that `mvd convert --pairs` made; or files, folders of them, and shapes.
         split: of a dataset.
         edges: of the coarse and the fine grids, (32, 256) say; needed when a dataset has several.
         low_rule: which coarse grids: any, half, centre, or soft for fractions.
@@ -227,16 +240,24 @@ def find_items(
     if low < 1 or high % low:
         raise UsageError(f"pairs: expected a fine edge that is a multiple, found {low}:{high}")
     inputs = [source] if isinstance(source, (str, Path)) else list(source)
+    folders = [Path(given) for given in inputs if not isinstance(given, ShapeFile)]
+    shapes = find_shapes(inputs)
     return [
         ShapeItem(
-            shape.name,
-            _category_of(shape.path, inputs, shape.name, category),
+            name,
+            _category_of(shape.path, folders, shape.name, category),
             shape.path,
             low_rule,
             (low, high),
         )
-        for shape in find_shapes(inputs)
+        for shape, name in zip(shapes, _different_names(shapes), strict=True)
     ]
+
+
+def _different_names(shapes: Sequence[ShapeFile]) -> list[str]:
+    """What the shapes are called; those of one name are called by their path."""
+    counts = Counter(shape.name for shape in shapes)
+    return [s.name if counts[s.name] == 1 else s.path.as_posix() for s in shapes]
 
 
 def sample_items(items: Sequence[Item], count: int) -> list[Item]:
@@ -281,8 +302,8 @@ def _stored_pairs(
     ]
 
 
-def _category_of(path: Path, inputs: Iterable[str | Path], name: str, pattern: str) -> str:
-    for folder in map(Path, inputs):
+def _category_of(path: Path, folders: Iterable[Path], name: str, pattern: str) -> str:
+    for folder in folders:
         if folder in path.parents and path.parent != folder:
             return path.relative_to(folder).parts[0]
     return category_of(name, pattern)

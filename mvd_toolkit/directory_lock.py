@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,9 @@ if sys.platform != "win32":
 _LEFTOVER: Final = re.compile(r"\..+\.([0-9a-f]{16}|[0-9a-f]{12})\.tmp")
 """What `atomic` and `Model.save` call what they have not finished."""
 
+_CLEARING_SECONDS: Final = 5.0
+"""For how long a writer beside others waits for one that is alone for a moment, to clear up."""
+
 
 @contextlib.contextmanager
 def only_writer(directory: str | Path) -> Iterator[None]:
@@ -29,22 +33,49 @@ def only_writer(directory: str | Path) -> Iterator[None]:
     Raises:
         OutputExistsError: another process is writing there.
     """
-    directory = Path(directory)
+    with _held(Path(directory), alone=True):
+        yield
+
+
+@contextlib.contextmanager
+def writer_beside_others(directory: str | Path) -> Iterator[None]:
+    """`only_writer` for one of several that write different files: it bars only those alone.
+
+    Raises:
+        OutputExistsError: a process is writing there that has to be the only one.
+    """
+    with _held(Path(directory), alone=False):
+        yield
+
+
+@contextlib.contextmanager
+def _held(directory: Path, alone: bool) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         if sys.platform != "win32":
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputExistsError(
-                    f"{directory}: another process is writing there; wait for it or end it"
-                ) from error
-            except OSError:
-                pass  # some network file systems
+            how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+            until = time.monotonic() + (0 if alone else _CLEARING_SECONDS)
+            while not _locked(descriptor, how):
+                if time.monotonic() >= until:
+                    raise OutputExistsError(
+                        f"{directory}: another process is writing there; wait for it or end it"
+                    )
+                time.sleep(0.05)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """Whether the lock could be had."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # some network file systems
+    return True
 
 
 def remove_leftovers(*folders: Path) -> None:

@@ -8,27 +8,27 @@
 
 from __future__ import annotations
 
-import itertools
-import multiprocessing
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import plugins
+from mvd_toolkit.batch import Outcome, run_as_ended
 from mvd_toolkit.cases import Case, Item, find_items
 from mvd_toolkit.comparison import Comparison, Sampling
 from mvd_toolkit.errors import InputError, MVDError, UnavailableError, UsageError
 from mvd_toolkit.evaluation_summary import markdown, summarise
+from mvd_toolkit.executors import executor_of, threads_each
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.methods import PREDICTION, Method, find_method
 
 __all__ = [
     "Match",
     "Row",
+    "ScoreCase",
     "default_metrics",
     "evaluate",
     "find_items",
@@ -148,7 +148,7 @@ def evaluate(
     sampling: Sampling | None = None,
     device: str = "cpu",
     threads: int = 0,
-    workers: int = 1,
+    workers: int | Executor | Any = 1,
 ) -> Iterator[Row]:
     """Score methods on cases, one after the other: a row for each case and method, as it is done.
 
@@ -162,66 +162,102 @@ def evaluate(
         metrics: as for `score`.
         sampling: as for `score`.
         device: where networks run.
-        threads: of each process, 0 for one a core.
-        workers: processes; with more than one, methods are names.
+        threads: of each worker; 0: a fair share of the cores of this machine.
+        workers: so many processes, 0: one a core; 1: this one; or an executor or a client of Dask,
+            as for `upscale_many`. For all but this process methods are names.
 
     Raises:
         UsageError: no such method.
         UnavailableError: no such metric.
     """
-    names = default_metrics() if metrics is None else list(metrics)
-    for name in names:
-        plugins.metric(name)
-    job = _Job(tuple(methods), tuple(names), sampling or Sampling(), device, threads)
-    job.found()
-    if workers <= 1:
-        for item in items:
-            yield from job(item)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        stream = iter(items)
-        waiting: deque[Future[list[Row]]] = deque(
-            pool.submit(job.rows, item) for item in itertools.islice(stream, 2 * workers)
-        )
-        while waiting:
-            rows = waiting.popleft().result()
-            waiting.extend(pool.submit(job.rows, item) for item in itertools.islice(stream, 1))
-            yield from rows
+    job = ScoreCase.of(methods, metrics, sampling, device, threads_each(threads, workers))
+    with executor_of(workers) as executor:
+        if executor is None:
+            outcomes = run_as_ended(items, job)
+        else:
+            items = list(items)
+            outcomes = _in_order(items, run_as_ended(items, job, executor))
+        for outcome in outcomes:
+            yield from job.rows(outcome)
+
+
+def _in_order(
+    items: Iterable[Item | Case], outcomes: Iterator[Outcome[Item | Case, list[Row]]]
+) -> Iterator[Outcome[Item | Case, list[Row]]]:
+    """The outcomes in the order of the items: each when those before it are there."""
+    ended: dict[int, Outcome[Item | Case, list[Row]]] = {}
+    for item in items:
+        while id(item) not in ended:
+            outcome = next(outcomes)
+            ended[id(outcome.source)] = outcome
+        yield ended.pop(id(item))
 
 
 @dataclass(frozen=True)
-class _Job:
-    """Scores the methods on one item; picklable."""
+class ScoreCase:
+    """Scores methods on one case: what `batch.run` maps over many. Picklable if the methods are.
+
+    Attributes:
+        methods: names, or methods.
+        metrics: names.
+        sampling: as for `score`.
+        device: where networks run.
+        threads: 0: one a core.
+    """
 
     methods: tuple[str | Method, ...]
     metrics: tuple[str, ...]
     sampling: Sampling
-    device: str
-    threads: int
+    device: str = "cpu"
+    threads: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        methods: Sequence[str | Method],
+        metrics: Sequence[str] | None,
+        sampling: Sampling | None,
+        device: str,
+        threads: int,
+    ) -> ScoreCase:
+        """With the default metrics and sampling where none are named; arguments as of `evaluate`.
+
+        Raises:
+            UsageError: no such method.
+            UnavailableError: no such metric.
+        """
+        names = default_metrics() if metrics is None else list(metrics)
+        for name in names:
+            plugins.metric(name)
+        job = cls(tuple(methods), tuple(names), sampling or Sampling(), device, threads)
+        job.found()
+        return job
 
     def found(self) -> list[Method]:
+        """The methods; that of a prediction when there are none."""
         return [
             m if isinstance(m, Method) else find_method(m, self.device, self.threads)
             for m in self.methods
-        ]
+        ] or [PREDICTION]
 
-    def rows(self, item: Item | Case) -> list[Row]:
-        return list(self(item))
+    def __call__(self, item: Item | Case) -> list[Row]:
+        """A row for each method, or for the prediction that comes with the case.
 
-    def __call__(self, item: Item | Case) -> Iterator[Row]:
-        methods = self.found()
-        try:
-            case = item if isinstance(item, Case) else item.load()
-        except (MVDError, OSError, MemoryError) as error:
-            for method in methods or [PREDICTION]:
-                yield _failed(item.name, method.name, item.category, "", error)
-            return
-        if case.prediction is not None:
-            methods = [PREDICTION]
+        Raises:
+            MVDError: the case cannot be loaded.
+        """
+        case = item if isinstance(item, Case) else item.load()
+        methods = self.found() if case.prediction is None else [PREDICTION]
         truth = Comparison(case.truth, case.truth, self.sampling, threads=self.threads)
-        for method in methods:
-            yield self._row(case, method, truth)
+        return [self._row(case, method, truth) for method in methods]
+
+    def rows(self, outcome: Outcome[Item | Case, list[Row]]) -> list[Row]:
+        """What became of a case: its rows, or one with the error for each method."""
+        if outcome.result is not None:
+            return outcome.result
+        item, error = outcome.source, outcome.error
+        assert error is not None
+        return [_failed(item.name, m.name, item.category, "", error) for m in self.found()]
 
     def _row(self, case: Case, method: Method, truth: Comparison) -> Row:
         try:

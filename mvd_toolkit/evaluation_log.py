@@ -1,8 +1,8 @@
 """Rows of an evaluation on disk, a JSON object a line: what was done is not done again.
 
 The first line is the recipe; another recipe, another file. A line is written whole and flushed, so
-a kill at any moment loses the row in hand and no other. Several files with one recipe, from
-machines that each did a share, are merged by reading them together.
+a kill at any moment loses the cases in hand and no other. Several files with one recipe, from
+machines that each did a shard, are merged by reading them together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EvaluationLog:
     """Appends rows to a file and knows which are there.
 
     Attributes:
-        rows: those that are there, in order.
+        rows: of each case and method the last, of those that succeeded the first.
 
     Raises:
         OutputExistsError: the file holds rows of another recipe.
@@ -35,11 +35,13 @@ class EvaluationLog:
 
     def __init__(self, path: Path, recipe: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
-        self.rows: list[Row] = []
+        self.rows: dict[tuple[str, str], Row] = {}
         head = {"schema": SCHEMA, "recipe": json.loads(json.dumps(recipe))}
         size = 0
         if path.exists() and not overwrite:
-            there, self.rows, size = _read(path)
+            there, rows, size = _read(path)
+            for row in rows:
+                self._keep(row)
             if there != head["recipe"]:
                 raise OutputExistsError(
                     f"{path}: holds rows of another evaluation; --on-exists overwrite replaces "
@@ -54,14 +56,24 @@ class EvaluationLog:
             self._write(head)
 
     def add(self, row: Row) -> None:
-        """Write a row."""
-        self._write(_plain(row))
-        self.rows.append(row)
+        """Write a row, unless a run that was killed had written it."""
+        if self._keep(row):
+            self._write(_plain(row))
 
     def is_done(self, name: str, methods: Iterable[str]) -> bool:
         """Whether there is a row without error for a case and each method."""
-        done = {(row.name, row.method) for row in self.rows if not row.error}
-        return all((name, method) in done for method in methods)
+        return all(self._is_good(name, method) for method in methods)
+
+    def _is_good(self, name: str, method: str) -> bool:
+        row = self.rows.get((name, method))
+        return row is not None and not row.error
+
+    def _keep(self, row: Row) -> bool:
+        """Whether a row tells more than what is there."""
+        fresh = not self._is_good(row.name, row.method)
+        if fresh:
+            self.rows[row.name, row.method] = row
+        return fresh
 
     def __enter__(self) -> EvaluationLog:
         return self

@@ -52,14 +52,15 @@ def core_count() -> int:
     return os.cpu_count() or 1
 
 
-def threads_each(threads: int, workers: int) -> int:
-    """Threads of each of ``workers`` processes on this machine when the user asked for so many.
+def threads_each(threads: int, workers: int | Executor | Any) -> int:
+    """Threads of each of these workers when the user asked for so many; see `executor_of`.
 
-    0, one a core, is an equal share of the cores; one process alone is left to itself.
+    0, one a core, is an equal share of the cores for processes of this machine; one process alone,
+    and an executor's workers, are left to themselves.
     """
-    if threads or workers == 1:
+    if threads or workers == 1 or not isinstance(workers, int):
         return threads
-    return max(1, core_count() // workers)
+    return max(1, core_count() // (workers or core_count()))
 
 
 class Processes(Executor):
@@ -142,6 +143,33 @@ def end_with_parent() -> None:
 def _kill(pool: ProcessPoolExecutor) -> None:
     for process in list((getattr(pool, "_processes", None) or {}).values()):
         process.kill()
+
+
+@contextmanager
+def executor_of(workers: int | Executor | Any) -> Iterator[Executor | None]:
+    """Who does the work when the user asked for these workers.
+
+    Args:
+        workers: so many processes of this machine, 0: one a core, which end with the body; 1: this
+            process. Or an executor, or a client of Dask distributed.
+
+    Yields:
+        An executor; None: this process. On the way out of an error its processes are killed.
+    """
+    if not isinstance(workers, int):
+        yield of_dask(workers) if hasattr(workers, "get_executor") else workers
+        return
+    count = workers or core_count()
+    if count == 1:
+        yield None
+        return
+    processes = Processes(count)
+    try:
+        yield processes
+    except BaseException:
+        processes.shutdown(wait=False)
+        raise
+    processes.shutdown()
 
 
 class SlurmJobs(Executor):

@@ -361,6 +361,9 @@ class _PairItem:
     index: int
     low_rule: str
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def category(self) -> str:
         return category_of(self.name)

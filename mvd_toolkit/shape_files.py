@@ -45,6 +45,9 @@ class ShapeFile:
     name: str
     up: Axis = "y"
 
+    def __str__(self) -> str:
+        return str(self.path)
+
 
 def find_shapes(
     inputs: Iterable[str | Path | ShapeFile], up: Axis | None = None
@@ -66,6 +69,20 @@ def find_shapes(
     return list(found.values())
 
 
+def listed_shapes(files: Iterable[Path]) -> list[ShapeFile]:
+    """The shapes of a list of files, which are called as their folders' layout says."""
+    return [_named(path, path.as_posix()) for path in files]
+
+
+def family(shape: ShapeFile) -> str:
+    """What shapes of one name and content have in common, told without reading them."""
+    try:
+        size = shape.path.stat().st_size
+    except OSError:
+        size = 0
+    return f"{shape.name} {size}"
+
+
 def _shapes(path: Path) -> list[ShapeFile]:
     return _below(path) if path.is_dir() else [ShapeFile(path, path.stem)]
 
@@ -76,20 +93,21 @@ def _below(folder: Path) -> list[ShapeFile]:
     for wanted in suffixes.values():
         shapes = [path for path in files if path.name.lower().endswith(wanted)]
         if shapes:
-            return list(_named(folder, shapes))
+            # The folder's own name counts: it may be a single synset or class.
+            root = folder.resolve().name
+            return [
+                _named(path, f"{root}/{path.relative_to(folder).as_posix()}") for path in shapes
+            ]
     known = " ".join(sorted({*suffixes["mesh"], *suffixes["grid"]}))
     raise InputError(f"{folder}: expected meshes or voxel files ({known}), found none")
 
 
-def _named(folder: Path, files: Iterable[Path]) -> Iterable[ShapeFile]:
-    for path in files:
-        # The folder's own name counts: it may be a single synset or class.
-        place = "/".join([folder.resolve().name, *path.relative_to(folder).parts])
-        shapenet = _SHAPENET.search(place)
-        if shapenet:
-            yield ShapeFile(path, f"{shapenet[1]}-{shapenet[2]}")
-        else:
-            yield ShapeFile(path, path.stem, "z" if _MODELNET.search(place) else "y")
+def _named(path: Path, place: str) -> ShapeFile:
+    """The shape in a file; ``place`` is its path from where a layout may begin."""
+    shapenet = _SHAPENET.search(place)
+    if shapenet:
+        return ShapeFile(path, f"{shapenet[1]}-{shapenet[2]}")
+    return ShapeFile(path, path.stem, "z" if _MODELNET.search(place) else "y")
 
 
 def _suffixes(kind: Literal["mesh", "grid"]) -> tuple[str, ...]:

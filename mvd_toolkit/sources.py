@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from mvd_toolkit.errors import InputError, UsageError
+
+S = TypeVar("S")
 
 STDIN = Path("-")
 """Among the inputs: a list of files on standard input."""
@@ -31,6 +33,9 @@ class Source:
 
     path: Path
     relative: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 def find_sources(
@@ -135,9 +140,9 @@ class Shard:
             raise UsageError(f"--shard: expected I/N with I from 1 to N, 2/4 say, found {text!r}")
         return cls(int(index), int(count))
 
-    def holds(self, source: Source) -> bool:
-        """Whether the item is in this part: by a hash of its `family`, whatever else there is."""
-        digest = hashlib.sha256(str(family(source)).encode()).digest()
+    def holds(self, family: object) -> bool:
+        """Whether items of a family are in this part: by a hash of its text, whatever else is."""
+        digest = hashlib.sha256(str(family).encode()).digest()
         return int.from_bytes(digest[:8]) % self.count == self.index - 1
 
 
@@ -148,11 +153,11 @@ def family(source: Source) -> PurePosixPath:
     return PurePosixPath(source.relative.parent.as_posix()) / stem(source.relative)
 
 
-def families(items: Iterable[Source]) -> list[list[Source]]:
-    """The items by `family`, in the order of the first of each."""
-    found: dict[PurePosixPath, list[Source]] = {}
+def grouped(items: Iterable[S], key: Callable[[S], Hashable]) -> list[list[S]]:
+    """The items that have one key together, in the order of the first of each."""
+    found: dict[Hashable, list[S]] = {}
     for item in items:
-        found.setdefault(family(item), []).append(item)
+        found.setdefault(key(item), []).append(item)
     return list(found.values())
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from mvd_toolkit import io
 from mvd_toolkit.batch import Destination, Made, Outcome, run
-from mvd_toolkit.executors import Processes, of_dask, threads_each
+from mvd_toolkit.executors import executor_of, threads_each
 from mvd_toolkit.sidecar import OnExists
-from mvd_toolkit.sources import find_sources
+from mvd_toolkit.sources import Source, family, find_sources
 from mvd_toolkit.upscale_file import UpscaleFile, UpscalerOnDemand
 from mvd_toolkit.voxelize import Fill
 
@@ -31,8 +30,8 @@ def upscale_many(
     on_exists: OnExists = "error",
     threads: int = 0,
     executor: Executor | Any | int | None = None,
-    on_outcome: Callable[[Outcome[Made]], None] | None = None,
-) -> list[Outcome[Made]]:
+    on_outcome: Callable[[Outcome[Source, Made]], None] | None = None,
+) -> list[Outcome[Source, Made]]:
     """Upscale voxel files to files, here or on many machines; finished ones are skipped.
 
     A failure is in its item's outcome and stops no other. Killed and called again, it goes on from
@@ -49,9 +48,9 @@ def upscale_many(
         device: where the networks run.
         on_exists: "error", "skip" or "overwrite" what exists and is no finished result.
         threads: of each worker; 0: a fair share of the cores of this machine.
-        executor: who does the work. None: this process; a number: so many processes; a
-            `concurrent.futures.Executor`, or a client of Dask distributed: its workers, which must
-            see the same files. A worker loads the model once.
+        executor: who does the work. None or 1: this process; a number: so many processes, 0: one
+            a core; a `concurrent.futures.Executor`, or a client of Dask distributed: its workers,
+            which must see the same files. A worker loads the model once.
         on_outcome: called in this process as each item ends.
 
     Returns:
@@ -72,12 +71,8 @@ def upscale_many(
         [suffix for form in forms if form.writes for suffix in form.suffixes],
     )
     readable = [s for form in forms if form.reads and form.kind == "grid" for s in form.suffixes]
-    with ExitStack() as stack:
-        if isinstance(executor, int):
-            threads = threads_each(threads, executor)
-            executor = stack.enter_context(Processes(executor))
-        elif hasattr(executor, "get_executor"):
-            executor = of_dask(executor)
+    workers = 1 if executor is None else executor
+    with executor_of(workers) as found:
         job = UpscaleFile(
             UpscalerOnDemand(model, device),
             destination,
@@ -86,6 +81,7 @@ def upscale_many(
             low_rule,
             fill,
             on_exists,
-            threads,
+            threads_each(threads, workers),
         )
-        return run(find_sources(paths, readable), job, on_outcome, executor=executor)
+        sources = find_sources(paths, readable)
+        return run(sources, job, on_outcome, executor=found, together=family)

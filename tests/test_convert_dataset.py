@@ -14,10 +14,11 @@ from mvd_toolkit import io, ops
 from mvd_toolkit.augmented_copies import CopyRecipe
 from mvd_toolkit.convert_dataset import convert_dataset
 from mvd_toolkit.data import split_of
-from mvd_toolkit.directory_lock import only_writer
+from mvd_toolkit.directory_lock import only_writer, writer_beside_others
 from mvd_toolkit.errors import InputError, OutputExistsError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.pair_file import read_pair
+from mvd_toolkit.sources import Shard
 
 BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
 BOX_FACES = [
@@ -233,6 +234,8 @@ def test_voxel_files_are_fine_grids_and_coarse_ones_are_told(tmp_path):
     assert statuses == {
         "chair_32": "made", "chair_8": "coarse", "board": "made", "odd": "failed"
     }  # fmt: skip
+    again = convert_dataset(folder, out, pairs=[(8, 32)], copies=CopyRecipe(2), workers=1)
+    assert len(again.with_status("skipped")) == 2
     pairs = stored(out, "*/*.npz")
     assert len(pairs) == 2
     (chair,) = (pair for name, pair in pairs.items() if name.startswith("chair"))
@@ -279,6 +282,22 @@ def test_two_processes_do_not_write_into_one_dataset(meshes, tmp_path):
     convert_dataset(meshes, tmp_path / "dataset", pairs=[(8, 32)], workers=1)
 
 
+def test_shards_write_beside_each_other_and_beside_nobody_else(meshes, tmp_path):
+    out, one, two = tmp_path / "dataset", Shard(1, 2), Shard(2, 2)
+    with writer_beside_others(out):
+        convert_dataset(meshes, out, pairs=[(8, 32)], shard=one, workers=1)
+        with pytest.raises(OutputExistsError, match="is writing"):
+            convert_dataset(meshes, out, pairs=[(8, 32)], workers=1)
+    half = out / "train" / ".half.npz.0123456789abcdef.tmp"
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(b"half")
+    convert_dataset(meshes, out, pairs=[(8, 32)], shard=two, workers=1)
+    assert not half.exists()
+    whole = tmp_path / "whole"
+    convert_dataset(meshes, whole, pairs=[(8, 32)], workers=1)
+    assert content(out) == content(whole)
+
+
 def test_another_split_of_a_dataset_is_refused(meshes, tmp_path):
     out = tmp_path / "dataset"
     convert_dataset(meshes, out, pairs=[(8, 32)], workers=1)
@@ -301,17 +320,17 @@ def test_a_folder_without_meshes_is_an_input_error(tmp_path):
 CRASH = """
 import os, sys
 from pathlib import Path
-from mvd_toolkit import convert_dataset
+from mvd_toolkit.convert_dataset import ConvertShape, convert_dataset
 
-def crash_on_killer(item, convert=convert_dataset._convert):
-    if item.shape.path.stem == "killer":
+def crash_on_killer(self, shape, convert=ConvertShape.__call__):
+    if shape.path.stem == "killer":
         os._exit(9)
-    return convert(item)
+    return convert(self, shape)
 
-convert_dataset._convert = crash_on_killer
+ConvertShape.__call__ = crash_on_killer
 
 if __name__ == "__main__":
-    report = convert_dataset.convert_dataset(
+    report = convert_dataset(
         Path(sys.argv[1]), Path(sys.argv[2]), pairs=[(8, 32)], workers=2
     )
     for outcome in report.outcomes:
@@ -383,18 +402,16 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_files(meshes, 
 HANG = """
 import os, sys, time
 from pathlib import Path
-from mvd_toolkit import convert_dataset
+from mvd_toolkit.convert_dataset import ConvertShape, convert_dataset
 
-def hang(item):
+def hang(self, shape):
     Path(sys.argv[2], f"{os.getpid()}.pid").touch()
     time.sleep(600)
 
-convert_dataset._convert = hang
+ConvertShape.__call__ = hang
 
 if __name__ == "__main__":
-    convert_dataset.convert_dataset(
-        Path(sys.argv[1]), Path(sys.argv[2]), pairs=[(8, 32)], workers=2
-    )
+    convert_dataset(Path(sys.argv[1]), Path(sys.argv[2]), pairs=[(8, 32)], workers=2)
 """
 
 

@@ -134,6 +134,23 @@ def test_a_failure_is_a_row(shapes: Path) -> None:
     assert summarise(rows)["failed"] == 1
 
 
+def test_a_bug_is_the_failure_of_its_case_alone() -> None:
+    truth = blob(16, 0)
+    broken = Method("broken", lambda case: case.truth if case.name == "b" else 1 // 0)
+    rows = list(evaluate([Case(name, truth, low=truth) for name in "abc"], [broken], ["iou"]))
+    assert [row.scores for row in rows] == [{}, {"iou": 1.0}, {}]
+    assert rows[0].exit_code == 1
+    assert "a: this is a bug in mvd_toolkit: ZeroDivisionError" in rows[0].error
+
+
+def test_shapes_of_one_name_are_told_apart(shapes: Path) -> None:
+    (shapes / "b").mkdir()
+    save(blob(32, 9), shapes / "b" / "chair_1.npz")
+    names = [item.name for item in find_items(shapes)]
+    twins = [(shapes / place / "chair_1.npz").as_posix() for place in ("b", "")]
+    assert names == [*twins, "chair_2", "lamp_1", "lamp_2"]
+
+
 def test_pairs_of_a_dataset(tmp_path: Path) -> None:
     pair = pair_of(blob(32, 3), 4)
     write_description(tmp_path, [(8, 32)], recipe={})
@@ -203,8 +220,10 @@ def test_a_log_goes_on_after_half_a_line(tmp_path: Path) -> None:
         assert log.is_done("i0", ["m"])
         assert not log.is_done("i1", ["m"])
         log.add(rows[1])
+        log.add(rows[0])  # of a case that was cut off between two methods
     recipe, found = read_rows([path])
     assert recipe == {"a": 1}
+    assert len(path.read_text().splitlines()) == 3
     assert found[0] == rows[0]
     assert np.isnan(found[1].scores["iou"])
 

@@ -12,8 +12,9 @@ from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.sources import (
     Shard,
     Source,
-    families,
+    family,
     find_sources,
+    grouped,
     is_single,
     read_list,
 )
@@ -102,10 +103,10 @@ def some(count: int) -> list[Source]:
 
 def test_shards_part_the_items_evenly_and_for_good() -> None:
     items = some(1000)
-    parts = [[item for item in items if Shard(i, 4).holds(item)] for i in range(1, 5)]
+    parts = [[item for item in items if Shard(i, 4).holds(family(item))] for i in range(1, 5)]
     assert sorted(item.path for part in parts for item in part) == [item.path for item in items]
     assert all(200 < len(part) < 300 for part in parts)
-    few = [item for item in some(10) if Shard(2, 4).holds(item)]
+    few = [item for item in some(10) if Shard(2, 4).holds(family(item))]
     assert few == [item for item in parts[1] if item in some(10)]
     assert [item.relative.name for item in few] == ["004.npy", "006.npy"]  # on any machine
 
@@ -119,8 +120,8 @@ def test_shards_that_are_none(text: str) -> None:
 def test_items_whose_outputs_may_have_one_name_stay_together() -> None:
     names = ["a/x.npy", "b/x.npy", "a/x.binvox", "a/x.1.npy"]
     items = [Source(Path(name), Path(name)) for name in names]
-    found = [[item.path.as_posix() for item in group] for group in families(items)]
+    found = [[item.path.as_posix() for item in group] for group in grouped(items, family)]
     assert found == [["a/x.npy", "a/x.binvox"], ["b/x.npy"], ["a/x.1.npy"]]
-    assert [Shard(i, 9).holds(items[0]) for i in range(1, 10)] == [
-        Shard(i, 9).holds(items[2]) for i in range(1, 10)
+    assert [Shard(i, 9).holds(family(items[0])) for i in range(1, 10)] == [
+        Shard(i, 9).holds(family(items[2])) for i in range(1, 10)
     ]

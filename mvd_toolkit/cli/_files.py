@@ -14,7 +14,7 @@ from typing import Any
 from mvd_toolkit import batch, batch_log, io, sidecar, sources
 from mvd_toolkit.batch import Made, Outcome
 from mvd_toolkit.cli._output import Output, plain
-from mvd_toolkit.cli._workers import Workers
+from mvd_toolkit.cli._workers import STOPPING, Workers
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.progress import Progress
 from mvd_toolkit.sources import Shard, Source
@@ -110,10 +110,9 @@ def find(
     def is_own_result(file: Path) -> bool:
         return made.may_hold(file) and (sidecar.read(file) or {}).get("command") == out.command
 
-    listed = _read_list(files_from or "-") if sources.STDIN in inputs else []
-    paths = [path for path in inputs if path != sources.STDIN]
+    paths, listed = split_list(inputs, files_from)
     found = sources.find_sources(paths, wanted, is_own_result, listed)
-    return [source for source in found if part is None or part.holds(source)]
+    return [source for source in found if part is None or part.holds(sources.family(source))]
 
 
 def named(inputs: Sequence[Path] | None, files_from: str | None) -> list[Path]:
@@ -130,6 +129,20 @@ def named(inputs: Sequence[Path] | None, files_from: str | None) -> list[Path]:
     if not paths:
         raise UsageError("expected files or folders, - for a list of them, or --files-from")
     return paths
+
+
+def split_list(inputs: Sequence[Path], files_from: str | None) -> tuple[list[Path], list[Path]]:
+    """What of the inputs is named, and what a list among them holds.
+
+    Args:
+        inputs: of `named`.
+        files_from: where the list is; None: on standard input.
+
+    Raises:
+        InputError: the list cannot be read, or is empty.
+    """
+    listed = _read_list(files_from or "-") if sources.STDIN in inputs else []
+    return [path for path in inputs if path != sources.STDIN], listed
 
 
 def _read_list(name: str) -> list[Path]:
@@ -168,7 +181,7 @@ def run(
     counts = Counter(made=0, skipped=0, kept=0, failed=0)
     workers = workers or Workers()
 
-    def tell(outcome: Outcome[Made]) -> None:
+    def tell(outcome: Outcome[Source, Made]) -> None:
         item = describe(outcome)
         progress.finish(str(outcome.source.relative), worked=item["status"] in ("made", "failed"))
         counts[item["status"]] += 1
@@ -191,8 +204,9 @@ def run(
                 items,
                 function,
                 on_outcome=tell,
-                on_signal=lambda: out.say("stopping after the items at hand; Ctrl-C again: now"),
+                on_signal=lambda: out.say(STOPPING),
                 executor=executor,
+                together=sources.family,
             )
     finally:
         seconds = time.perf_counter() - start
@@ -213,7 +227,7 @@ def log_path(made: batch.Destination, single: bool, shard: str | None = None) ->
     return made.folder / name
 
 
-def describe(outcome: Outcome[Made]) -> dict[str, Any]:
+def describe(outcome: Outcome[Source, Made]) -> dict[str, Any]:
     """An element of the document's ``items``."""
     item: dict[str, Any] = {"input": str(outcome.source.path)}
     if outcome.result is not None:
@@ -232,7 +246,7 @@ def describe(outcome: Outcome[Made]) -> dict[str, Any]:
     return item
 
 
-def _talk(out: Output, outcome: Outcome[Made], single: bool) -> None:
+def _talk(out: Output, outcome: Outcome[Source, Made], single: bool) -> None:
     made = outcome.result
     path = outcome.source.path
     if made is None:

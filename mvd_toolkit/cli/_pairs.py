@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from mvd_toolkit.augmented_copies import Axis, CopyRecipe
+from mvd_toolkit.cli import _files
 from mvd_toolkit.cli._output import Output
+from mvd_toolkit.cli._workers import STOPPING, Workers
 from mvd_toolkit.convert_dataset import ItemOutcome, convert_dataset
 from mvd_toolkit.errors import BatchError, UsageError
-from mvd_toolkit.shape_files import find_shapes
+from mvd_toolkit.shape_files import ShapeFile, family, find_shapes, listed_shapes
+from mvd_toolkit.sources import Shard
 from mvd_toolkit.views import Frame, ViewRecipe
 
 
 def convert(
     out: Output,
-    inputs: Sequence[Path],
+    shapes: Sequence[ShapeFile],
     dataset: Path | None,
     pairs: str,
     split: str,
     copies: CopyRecipe,
     views: ViewRecipe | None,
-    up: Axis | None,
-    workers: int,
+    shard: str | None,
+    workers: Workers,
+    threads: int,
 ) -> None:
     """Make or complete the dataset, tell each shape and the summary.
+
+    Args:
+        out: is told.
+        shapes: what to make pairs of.
+        dataset: ``-o``.
+        pairs: ``--pairs``.
+        split: ``--split``.
+        copies: how copies are made.
+        views: which pictures are made.
+        shard: ``--shard``.
+        workers: who works on them.
+        threads: of each worker.
 
     Raises:
         UsageError: the options make no sense.
@@ -33,19 +50,21 @@ def convert(
     """
     if dataset is None:
         raise UsageError("--pairs: -o says where the dataset goes")
-    shapes = find_shapes(inputs, up)
+    part = Shard.parse(shard) if shard else None
     statuses = Counter(made=0, skipped=0, duplicate=0, coarse=0, failed=0)
     failures: list[str] = []
-    with out.progress(len(shapes), "pairs") as progress:
+    count = sum(part is None or part.holds(family(shape)) for shape in shapes)
+    with workers.executor() as executor, out.progress(count, "pairs") as progress:
 
         def tell(outcome: ItemOutcome, done: int, total: int) -> None:
-            progress.start(outcome.source.name)
-            progress.finish()
+            progress.finish(outcome.source.name, worked=outcome.status in ("made", "failed"))
             statuses[outcome.status] += 1
             item = {"input": str(outcome.source), "status": outcome.status}
             out.item(item | ({"why": outcome.why} if outcome.why else {}))
             if outcome.status == "failed":
                 failures.append(f"{outcome.source}: {outcome.why}")
+            if out.debug and outcome.error is not None:
+                out.say("".join(traceback.format_exception(outcome.error)).rstrip())
 
         report = convert_dataset(
             shapes,
@@ -54,8 +73,11 @@ def convert(
             split=_shares(split),
             copies=copies,
             views=views,
-            workers=workers,
+            shard=part,
+            workers=executor or 1,
+            threads=threads,
             on_item=tell,
+            on_signal=lambda: out.say(STOPPING),
         )
     out.summary = {"dataset": str(dataset), "pairs": report.counts, **statuses}
     out.say(", ".join(f"{count} {status}" for status, count in statuses.items() if count))
@@ -66,6 +88,16 @@ def convert(
         lines = "\n  ".join(failures)
         raise BatchError(f"{len(failures)} of {len(report.outcomes)} failed:\n  {lines}")
     out.finish()
+
+
+def find(named: Sequence[Path], files_from: str | None, up: Axis | None) -> list[ShapeFile]:
+    """The shapes that the user named, those of a list among them.
+
+    Raises:
+        InputError: there is none.
+    """
+    paths, listed = _files.split_list(named, files_from)
+    return find_shapes([*paths, *listed_shapes(listed)], up)
 
 
 def parse_edges(text: str) -> list[tuple[int, int]]:

@@ -15,6 +15,9 @@ from mvd_toolkit.errors import UsageError
 SLURM_FOLDER = Path("mvd_slurm")
 """Where submitit keeps its files, below the folder the command is run in."""
 
+STOPPING = "stopping after the items at hand; Ctrl-C again: now"
+"""What is said when the first signal arrives."""
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -71,16 +74,9 @@ class Workers:
         elif self.slurm is not None:
             jobs, parameters = _slurm(self.slurm)
             yield executors.SlurmJobs(jobs, SLURM_FOLDER, **parameters)
-        elif self._count > 1:
-            processes = executors.Processes(self._count)
-            try:
-                yield processes
-            except BaseException:
-                processes.shutdown(wait=False)
-                raise
-            processes.shutdown()
         else:
-            yield None
+            with executors.executor_of(self.processes) as here:
+                yield here
 
 
 def _number(text: str) -> int | None:

@@ -22,7 +22,6 @@ from mvd_toolkit.cli._options import (
     SlurmOption,
     SmoothFlag,
     ThreadsOption,
-    WorkersOption,
     output,
 )
 
@@ -94,7 +93,12 @@ def convert(
     size: SizeOption = None,
     files_from: FilesFromOption = None,
     shard: ShardOption = None,
-    workers: WorkersOption = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Processes that share the inputs; 0: one a core, as for --pairs; else 1."
+        ),
+    ] = None,
     dask: DaskOption = None,
     slurm: SlurmOption = None,
     threads: ThreadsOption = 0,
@@ -112,6 +116,7 @@ def convert(
     from mvd_toolkit.cli._workers import Workers
     from mvd_toolkit.convert_file import ConvertFile
     from mvd_toolkit.errors import UsageError
+    from mvd_toolkit.executors import core_count
     from mvd_toolkit.meshing import Meshing
 
     out = output(ctx)
@@ -127,15 +132,22 @@ def convert(
                 "--fill: a pair holds the low grids of every rule, and `mvd train --low-rule` "
                 "chooses"
             )
-        recipe = CopyRecipe(copies, turn, seed=seed)
-        if (files_from, shard, workers, dask, slurm) != (None, None, 1, None, None):
-            raise UsageError(
-                "--pairs takes no --files-from, --shard, --workers, --dask or --slurm: --threads "
-                "is its number of processes"
-            )
-        named = _files.named(inputs, None)
-        pictures = _pairs.view_recipe(views, image, frame, seed)
-        _pairs.convert(out, named, out_path, pairs, split, recipe, pictures, up, threads)
+        shapes = _pairs.find(_files.named(inputs, files_from), files_from, up)
+        if workers is None and dask is None and slurm is None:
+            workers = min(core_count(), len(shapes))
+        who = Workers(1 if workers is None else workers, dask, slurm)
+        _pairs.convert(
+            out,
+            shapes,
+            out_path,
+            pairs,
+            split,
+            CopyRecipe(copies, turn, seed=seed),
+            _pairs.view_recipe(views, image, frame, seed),
+            shard,
+            who,
+            who.threads(threads),
+        )
         return
     if (views, image, frame) != (None, None, None):
         raise UsageError("--views, --image and --frame are for --pairs")
@@ -146,7 +158,7 @@ def convert(
     if resolution is not None and voxel_size is not None:
         raise UsageError("--resolution and --voxel-size: expected one of them, found both")
     _files.writable(form)
-    who = Workers(workers, dask, slurm)
+    who = Workers(1 if workers is None else workers, dask, slurm)
     named = _files.named(inputs, files_from)
     single = _files.is_single(named)
     destination = _files.destination(out, out_path, named, has_format=form is not None)

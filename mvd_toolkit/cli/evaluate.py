@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from mvd_toolkit.cli._options import (
+    DaskOption,
     DebugFlag,
     DeviceOption,
+    FilesFromOption,
     JsonFlag,
     QuietFlag,
+    ShardOption,
+    SlurmOption,
     ThreadsOption,
+    WorkersOption,
     output,
 )
 
@@ -25,20 +29,17 @@ if TYPE_CHECKING:
     from mvd_toolkit.cli._output import Output
     from mvd_toolkit.evaluate import Row
 
-BASELINES = ("nearest", "gaussian")
-"""What a model is compared with when no methods are named."""
-
 
 def evaluate(
     ctx: typer.Context,
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="PRED TRUTH | DATASET",
             help="Two grids or meshes, two folders of them, or what is to be upscaled and scored: "
-            "a dataset of pairs, or a folder of meshes.",
+            "a dataset of pairs, or a folder of meshes; -: a list of them on stdin.",
         ),
-    ],
+    ] = None,
     models: Annotated[
         list[str] | None, typer.Option("-m", "--model", help="A model directory or name; repeat.")
     ] = None,
@@ -64,9 +65,8 @@ def evaluate(
         int, typer.Option(min=8, max=2048, help="Longest edge that two meshes are voxelized at.")
     ] = 256,
     limit: Annotated[int | None, typer.Option(min=1, help="So many items, the same ones.")] = None,
-    share: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Every N-th item from the I-th: 1/4.")
-    ] = None,
+    files_from: FilesFromOption = None,
+    shard: ShardOption = None,
     category: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Group 1: the category in an item's name.")
     ] = None,
@@ -89,7 +89,9 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="METRIC=VALUE", help="Exit 7 when the mean is worse: iou=0.8."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: WorkersOption = 1,
+    dask: DaskOption = None,
+    slurm: SlurmOption = None,
     device: DeviceOption = "cpu",
     threads: ThreadsOption = 0,
     json: JsonFlag = False,
@@ -101,199 +103,52 @@ def evaluate(
     Folders are matched by name; chair_256.binvox is a prediction of chair.npz too. On a dataset the
     model is compared with nearest and the tuned Gaussian unless methods are named.
     """
+    from mvd_toolkit.cli import _files
+    from mvd_toolkit.cli._scoring import Scoring, Subject, methods_of
+    from mvd_toolkit.cli._workers import Workers
     from mvd_toolkit.comparison import DEFAULT_POINTS, Sampling
 
     out = output(ctx)
-    run = Run(
+    named = _files.named(paths, files_from)
+    who = Workers(workers, dask, slurm)
+    scoring = Scoring(
         metrics=tuple(metrics or ()),
         sampling=Sampling(points or DEFAULT_POINTS, seed),
         device=device,
-        threads=threads if threads or workers == 1 else 1,
-        workers=workers,
-        resolution=resolution,
+        threads=who.threads(threads),
     )
+    subject = Subject(named, files_from, split, pairs, low_rule, category, resolution)
     limits = _limits(fail_under or [])
     items: list[Item] = []
     if merge:
         from mvd_toolkit.evaluation_log import read_rows
 
-        recipe, rows = read_rows(paths)
+        recipe, rows = read_rows(named)
     else:
-        items = _items(paths, split, pairs, low_rule, category, resolution)
-        items = _share(items, limit, share)
-        if len(paths) == 1:
-            run = replace(run, methods=_methods(models or [], methods or []))
-        recipe = run.recipe([p.name for p in paths], split, pairs, low_rule)
-        rows = _run(out, run, items, recipe, rows_path, on_exists == "overwrite")
+        items = subject.items(limit, shard)
+        if subject.for_methods:
+            scoring = replace(scoring, methods=methods_of(models or [], methods or []))
+        recipe = scoring.recipe(subject)
+        rows = scoring.run(out, who, items, recipe, rows_path, on_exists == "overwrite")
     _tell(out, rows, csv, markdown)
     if report is not None:
         from mvd_toolkit.report import write_report
 
         shown = write_report(
-            report, rows, out.summary, items, recipe, run.methods, cards=cards, up=up, device=device
+            report,
+            rows,
+            out.summary,
+            items,
+            recipe,
+            scoring.methods,
+            cards=cards,
+            up=up,
+            device=device,
         )
         out.say(f"{report}: {shown} items to look at")
-    _raise_failures(rows, single=len(rows) == 1 and not paths[0].is_dir())
+    _raise_failures(rows, single=len(rows) == 1 and not subject.is_folder)
     _check_limits(limits, out.summary["methods"])
     out.finish()
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is run on each item, and how."""
-
-    metrics: tuple[str, ...]
-    sampling: Any
-    device: str
-    threads: int
-    workers: int
-    resolution: int = 256
-    methods: tuple[str, ...] = field(default=())
-
-    def recipe(
-        self, sources: Sequence[str], split: str, pairs: str | None, low_rule: str
-    ) -> dict[str, Any]:
-        """What decides the rows; machines and processes do not."""
-        from mvd_toolkit import __version__
-        from mvd_toolkit.evaluate import default_metrics
-        from mvd_toolkit.methods import fingerprint
-
-        on_dataset = {"split": split, "pairs": pairs or "", "low_rule": low_rule}
-        return {
-            "version": __version__,
-            "sources": list(sources),
-            "methods": {text: fingerprint(text) for text in self.methods},
-            "metrics": list(self.metrics or default_metrics()),
-            "points": self.sampling.points,
-            "seed": self.sampling.seed,
-            **(on_dataset if self.methods else {"resolution": self.resolution}),
-        }
-
-
-def _methods(models: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
-    from mvd_toolkit.methods import find_method
-
-    texts = [name if name in ("default", "paper") else f"model:{name}" for name in models]
-    texts = [*(named or BASELINES), *(texts or ([] if named else ["default"]))]
-    labels = [find_method(text).name for text in texts]
-    twice = {label for label in labels if labels.count(label) > 1}
-    if twice:
-        from mvd_toolkit.errors import UsageError
-
-        raise UsageError(
-            f"two methods are called {min(twice)}: give one another name, as in "
-            "--method other=model:PATH"
-        )
-    return tuple(texts)
-
-
-def _items(
-    paths: Sequence[Path],
-    split: str,
-    pairs: str | None,
-    low_rule: str,
-    category: str | None,
-    resolution: int,
-) -> list[Item]:
-    """What to score: files as given, folders matched by name, a dataset's pairs, shapes."""
-    from mvd_toolkit.cases import CATEGORY, find_items
-    from mvd_toolkit.cli._pairs import parse_edges
-    from mvd_toolkit.errors import InputError, UsageError
-
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-    pattern = category or CATEGORY
-    if len(paths) == 2:
-        return _matched(paths[0], paths[1], pattern, resolution)
-    if len(paths) > 2:
-        raise UsageError(f"expected PRED TRUTH or a DATASET, found {len(paths)} paths")
-    edges = parse_edges(pairs) if pairs else [None]
-    if len(edges) != 1:
-        raise UsageError(f"--pairs: expected one LOW:HIGH, found {pairs!r}")
-    found = find_items(paths[0], split=split, edges=edges[0], low_rule=low_rule, category=pattern)
-    return found
-
-
-def _matched(pred: Path, truth: Path, pattern: str, resolution: int) -> list[Item]:
-    from mvd_toolkit.cases import MatchedFiles, category_of
-    from mvd_toolkit.cli._files import suffixes
-    from mvd_toolkit.errors import UsageError
-    from mvd_toolkit.evaluate import match_by_name
-    from mvd_toolkit.sources import find_sources
-
-    if pred.is_dir() != truth.is_dir():
-        raise UsageError(
-            f"PRED and TRUTH: expected two files or two folders, found {pred} and {truth}"
-        )
-    if pred.is_file():
-        return [MatchedFiles(pred.name, "", pred, truth, resolution)]
-    known = suffixes(reads=True)
-    matches = match_by_name(
-        [source.path for source in find_sources([pred], known)],
-        [source.path for source in find_sources([truth], known)],
-        (pred, truth),
-    )
-    return [
-        MatchedFiles(m.name, category_of(m.name, pattern), m.pred, m.truth, resolution)
-        for m in matches
-    ]
-
-
-def _share(items: list[Item], limit: int | None, share: str | None) -> list[Item]:
-    from mvd_toolkit.cases import sample_items
-    from mvd_toolkit.errors import UsageError
-
-    if limit is not None:
-        items = sample_items(items, limit)
-    if share is None:
-        return items
-    first, _, count = share.partition("/")
-    if not (first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
-        raise UsageError(f"--share: expected I/N, 1/4 say, found {share!r}")
-    return list(itertools.islice(items, int(first) - 1, None, int(count)))
-
-
-def _run(
-    out: Output,
-    run: Run,
-    items: Sequence[Item],
-    recipe: Mapping[str, Any],
-    log_path: Path | None,
-    overwrite: bool,
-) -> list[Row]:
-    """Score every item that the log does not hold already; all rows, in the items' order."""
-    import contextlib
-
-    from mvd_toolkit.evaluate import evaluate
-    from mvd_toolkit.evaluation_log import EvaluationLog
-    from mvd_toolkit.methods import PREDICTION, find_method
-
-    names = [find_method(text).name for text in run.methods] or [PREDICTION.name]
-    with contextlib.ExitStack() as stack:
-        log = None
-        if log_path is not None:
-            log = stack.enter_context(EvaluationLog(log_path, recipe, overwrite=overwrite))
-        left = [item for item in items if not (log and log.is_done(item.name, names))]
-        if len(left) < len(items):
-            out.say(f"{len(items) - len(left)} of {len(items)} are in {log_path} already")
-        rows = {(row.name, row.method): row for row in (log.rows if log else [])}
-        progress = stack.enter_context(out.progress(len(left) * len(names), "evaluate"))
-        for row in evaluate(
-            left,
-            run.methods,
-            run.metrics or None,
-            sampling=run.sampling,
-            device=run.device,
-            threads=run.threads,
-            workers=run.workers,
-        ):
-            progress.start(f"{row.name} {row.method}")
-            progress.finish()
-            rows[row.name, row.method] = row
-            if log:
-                log.add(row)
-    return [rows[item.name, name] for item in items for name in names if (item.name, name) in rows]
 
 
 def _tell(out: Output, rows: Sequence[Row], csv: Path | None, markdown: Path | None) -> None:

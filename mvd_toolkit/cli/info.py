@@ -23,7 +23,7 @@ def info(
 
     out = output(ctx)
 
-    def tell(outcome: batch.Outcome[dict[str, Any]]) -> None:
+    def tell(outcome: batch.Outcome[batch.Source, dict[str, Any]]) -> None:
         facts: dict[str, Any] = {"file": str(outcome.source.path), **(outcome.result or {})}
         if outcome.error is None:
             if len(files) > 1 and outcome.source.path != files[0]:
