@@ -303,5 +303,6 @@ def check_at_least(value: Any, least: int, name: str) -> int:
     """``value`` as an int, or `UsageError` unless it is a whole number of at least ``least``."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or value < least:
-        raise UsageError(f"{name}: expected a whole number of at least {least}, found {value!r}")
+        found = repr(value) if isinstance(value, (str, float, int)) else type(value).__name__
+        raise UsageError(f"{name}: expected a whole number of at least {least}, found {found}")
     return int(value)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mvd_toolkit import ops
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.grid import VoxelGrid, check_is_grid
 from mvd_toolkit.surface_samples import SurfaceSamples, occupied_box, sample_surface
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Comparison:
         *,
         threads: int = 0,
     ) -> None:
+        check_is_grid(pred, "prediction")
+        check_is_grid(truth, "truth")
         if pred.shape != truth.shape:
             raise InputError(
                 f"prediction and truth differ in shape: expected {_size(truth)} as the truth has, "

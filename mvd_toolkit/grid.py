@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class VoxelGrid:
     shape: tuple[int, int, int]
     origin: Vector = (0.0, 0.0, 0.0)
     spacing: Vector = (1.0, 1.0, 1.0)
-    coverage: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    coverage: npt.NDArray[np.float32] | None = None
     extent: tuple[Vector, Vector] | None = None
 
     def __post_init__(self) -> None:
@@ -78,20 +78,57 @@ class VoxelGrid:
         origin: Vector = (0.0, 0.0, 0.0),
         spacing: Vector | float = 1.0,
     ) -> VoxelGrid:
-        """Pack a (X, Y, Z) array; every non-zero voxel is occupied.
+        """Pack a (X, Y, Z) array or tensor; every non-zero voxel is occupied.
+
+        Raises:
+            InputError: another number of axes, or fractions: whether 0.1 is occupied is for the
+                caller to say. `from_coverage` keeps fractions.
 
         >>> VoxelGrid.from_dense(np.ones((2, 3, 4), bool)).count()
         24
         """
-        array = np.asarray(dense)
-        if array.ndim != 3:
-            raise InputError(f"grid: expected 3 axes (x, y, z), found shape {array.shape}")
+        array = _array(dense)
+        if array.dtype.kind == "f":
+            fractions = array[(array != 0) & (array != 1)]
+            if fractions.size:
+                raise InputError(
+                    f"grid: expected 0 for empty and 1 for occupied, found {fractions[0]}; compare "
+                    "first, as in `grid > 0.5`, or use VoxelGrid.from_coverage"
+                )
         if array.dtype != np.bool_:
             array = array != 0
         packed = _core.pack(np.ascontiguousarray(array)[None])[0]
         if isinstance(spacing, (int, float)):
             spacing = (float(spacing),) * 3
         return cls(packed, (array.shape[0], array.shape[1], array.shape[2]), origin, spacing)
+
+    @classmethod
+    def from_coverage(
+        cls,
+        coverage: npt.ArrayLike,
+        origin: Vector = (0.0, 0.0, 0.0),
+        spacing: Vector | float = 1.0,
+    ) -> VoxelGrid:
+        """A coarse grid of fractions or probabilities, (X, Y, Z) in [0, 1], array or tensor.
+
+        A voxel is occupied from one half up; the fractions are kept as the grid's coverage, as a
+        file of them would be read.
+
+        Raises:
+            InputError: another number of axes, or a value outside [0, 1].
+
+        >>> grid = VoxelGrid.from_coverage([[[0.25, 0.75]]])
+        >>> grid.dense().tolist(), grid.coverage.tolist()
+        ([[[False, True]]], [[[0.25, 0.75]]])
+        """
+        shares = np.ascontiguousarray(_array(coverage), np.float32)
+        outside = shares[~((shares >= 0) & (shares <= 1))]  # NaN too
+        if outside.size:
+            raise InputError(
+                f"coverage: expected fractions between 0 and 1, found {outside[0]}; logits need a "
+                "sigmoid first"
+            )
+        return replace(cls.from_dense(shares >= 0.5, origin, spacing), coverage=shares)
 
     def dense(self) -> npt.NDArray[np.bool_]:
         """The (X, Y, Z) boolean array. A byte a voxel: 1 GiB at 1024³."""
@@ -117,6 +154,13 @@ class VoxelGrid:
         x, y, z = (edge / scale for edge in self.spacing)
         return replace(self, packed=packed, shape=shape, spacing=(x, y, z), coverage=None)
 
+    def __repr__(self) -> str:
+        fractions = "" if self.coverage is None else ", with coverage"
+        return (
+            f"VoxelGrid(shape={self.shape}, occupied={self.count()}, origin={self.origin}, "
+            f"spacing={self.spacing}{fractions})"
+        )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VoxelGrid):
             return NotImplemented
@@ -128,6 +172,29 @@ class VoxelGrid:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def check_is_grid(value: object, name: str = "grid") -> None:
+    """Refuse what is no `VoxelGrid`, an array above all.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, VoxelGrid):
+        raise InputError(
+            f"{name}: expected a VoxelGrid, found {type(value).__name__}; VoxelGrid.from_dense "
+            "makes one of an array or tensor, load of a file"
+        )
+
+
+def _array(values: Any) -> npt.NDArray[Any]:
+    """The (X, Y, Z) array; of a tensor that learns, or that is on a GPU, too."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    array = np.asarray(values)
+    if array.ndim != 3:
+        raise InputError(f"grid: expected 3 axes (x, y, z), found shape {array.shape}")
+    return array
 
 
 def _corners(name: str, values: Any) -> tuple[Vector, Vector]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit.errors import UsageError
-from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.grid import VoxelGrid, check_is_grid
 from mvd_toolkit.picture_scene import Floats, Scene, rays_of
 from mvd_toolkit.picture_view import PALETTES, View
 from mvd_toolkit.rays import raycast
@@ -46,6 +46,7 @@ def render(grid: VoxelGrid, view: View | None = None, *, threads: int = 0, **opt
     """
     from PIL import Image
 
+    check_is_grid(grid)
     seen = _look(view, options)
     scene = Scene(grid, seen, threads)
     starts, along = rays_of(scene, seen)

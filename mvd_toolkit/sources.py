@@ -106,7 +106,10 @@ def read_list(file: BinaryIO, name: str) -> list[Path]:
     try:
         lines = [line.decode().removesuffix("\r") for line in content.split(ends)]
     except UnicodeDecodeError as error:
-        raise InputError(f"{name}: expected paths in UTF-8, found {error}") from error
+        raise InputError(
+            f"{name}: expected paths in UTF-8, one a line (of the files, not what is in them), "
+            f"found {error}"
+        ) from error
     paths = [Path(line) for line in lines if line]
     if not paths:
         raise InputError(f"{name}: expected a list of files, found none")

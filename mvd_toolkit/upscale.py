@@ -24,7 +24,7 @@ from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.extent import reach_extent
 from mvd_toolkit.fine_odms import compose_odms, face_maps, pad_to_cube, torch_threads
-from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.grid import VoxelGrid, check_is_grid
 from mvd_toolkit.low_rule import RuleGuess, guess_low_rule
 from mvd_toolkit.progress import Progress, StepClock
 from mvd_toolkit.upscale_request import check_request, pooling_rule
@@ -172,6 +172,7 @@ class Upscaler:
         from mvd_toolkit.device_upscale import upscale_grids
 
         for grid in grids:
+            check_is_grid(grid)
             check_request(grid.shape, self.model.config, to, low_rule, fill)
         soft = [self._is_soft(grid, low_rule) for grid in grids]
         bits = [grid for grid, is_soft in zip(grids, soft, strict=True) if not is_soft]
@@ -218,6 +219,7 @@ class Upscaler:
         progress: Progress | None = None,
     ) -> Upscaled:
         """What calling does, with the rule that was used, the time of each step and notes."""
+        check_is_grid(grid)
         edge = max(grid.shape)
         target = check_request(grid.shape, self.model.config, to, low_rule, fill)
         clock = StepClock(progress)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import InputError, UsageError
 
@@ -85,6 +87,8 @@ def result_size(edge: int, scale: int, to: int | None) -> int:
     if to is None:
         sizes = result_sizes(edge, scale)
         return max((size for size in sizes if size <= DEFAULT_SIZE_LIMIT), default=own)
+    if not isinstance(to, (int, np.integer)):
+        raise UsageError(f"size: expected a whole number of voxels, found {to!r}")
     if to < 1 or own % to:
         sizes = result_sizes(edge, scale)
         raise UsageError(
@@ -92,7 +96,7 @@ def result_size(edge: int, scale: int, to: int | None) -> int:
             f"expected a divisor of {scale} x {edge} = {own}; "
             f"these work: {', '.join(map(str, sizes))}"
         )
-    return to
+    return int(to)
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -244,6 +244,7 @@ def test_tensor_on_another_device_is_unavailable() -> None:
         (lambda g: ops.pool(g, 1 << 40), "factor: expected at most 1048576, found 1099511627776"),
         (lambda g: ops.upsample_nearest(g, -1), "factor: expected a whole number"),
         (lambda g: ops.dilate(g, -1), "steps: expected a whole number of at least 0, found -1"),
+        (lambda g: ops.project_odms(g, g), "votes: .*, found a grid; a grid goes to like="),
         (lambda g: ops.mirror(g, 3), r"axis: expected 0 \(x\), 1 \(y\) or 2 \(z\), found 3"),
     ],
 )

@@ -186,6 +186,12 @@ def test_size_that_does_not_divide_names_those_that_work() -> None:
     )
 
 
+@pytest.mark.parametrize("to", ["64", 64.0])
+def test_size_is_a_whole_number(to: Any) -> None:
+    with pytest.raises(UsageError, match="size: expected a whole number of voxels, found '?64"):
+        upscaler()(ball(32, 9), to=to)
+
+
 def test_too_large_a_grid() -> None:
     grid = mvd.VoxelGrid.from_dense(np.ones((257, 1, 1), bool))
     with pytest.raises(InputError, match=r"grid of 257x1x1: expected a coarse grid, at most 256"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mvd_toolkit.errors import InputError, MVDError, UnavailableError, UsageError
-from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.grid import VoxelGrid, check_is_grid
 from mvd_toolkit.io.atomic import atomic, check_target
 from mvd_toolkit.io.format import Format, FormatWarning
 from mvd_toolkit.io.formats import format_of_suffix, known_formats, output_format, sniff, stem
@@ -80,10 +80,11 @@ def save(
         OutputExistsError: the file exists and ``overwrite`` is false.
         UsageError: no such format (those that work are listed), the file cannot be written, or the
             format cannot hold the grid.
-        InputError: the grid is empty and the mesh format holds no mesh without a triangle, or its
-            surface has too many.
+        InputError: it is no `VoxelGrid`; it is empty and the mesh format holds no mesh without a
+            triangle; or its surface has too many.
         UnavailableError: a package that the format needs is missing.
     """
+    check_is_grid(grid)
     file_format = output_format(path, format, ("grid", "mesh"))
     check_target(path, overwrite=overwrite)
     value = surface_mesh(grid) if file_format.kind == "mesh" else grid

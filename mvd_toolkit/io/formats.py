@@ -16,6 +16,7 @@ from mvd_toolkit.io.format import HEAD_BYTES, Format
 _NOT_READ: Final = {
     b"<Xdmf": "XDMF, which keeps its numbers in other files; `meshio convert` makes VTU of it",
     b"\x89HDF\r\n": "HDF5, which says nothing of voxels; save the array as npy",
+    b"/data.pkl": "what torch.save writes, which is never unpickled; save an array as npy",
     b" BDV": "OpenVDB, for which there is no wheel; a plugin can read it",
 }
 """Marks of files that are known, and why they are not read."""

@@ -70,7 +70,8 @@ def check_layout(path: Path, where: str, layout: Layout, limits: Limits) -> tupl
         InputError: not three axes, no numbers, or over a limit.
     """
     if len(layout.shape) != 3:
-        raise InputError(f"{where}: expected 3 axes (x, y, z), found shape {layout.shape}")
+        several = "; several grids are several files" if len(layout.shape) > 3 else ""
+        raise InputError(f"{where}: expected 3 axes (x, y, z), found shape {layout.shape}{several}")
     if layout.dtype.kind not in "biuf":
         raise InputError(f"{where}: expected bool, integers or floats, found {layout.dtype}")
     x, y, z = layout.shape
@@ -244,5 +245,8 @@ def _occupied(where: str, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         expected = "0 for empty and 1 (or 255) for occupied"
         occupied = bytewise != 0
     if bad.any():
-        raise InputError(f"{where}: expected {expected}, found {values[bad.argmax()]}")
+        first = values[bad.argmax()]
+        is_logit = values.dtype.kind == "f" and np.isfinite(first)
+        logits = "; logits need a sigmoid first" if is_logit else ""
+        raise InputError(f"{where}: expected {expected}, found {first}{logits}")
     return occupied

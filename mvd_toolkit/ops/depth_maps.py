@@ -88,6 +88,8 @@ def project_odms(odms: Any, votes: int = 1, *, like: Any = None, threads: int = 
     >>> full.shape, full.all()
     ((2, 2, 2), np.True_)
     """
+    if hasattr(votes, "shape") and like is None:
+        raise UsageError("votes: expected a whole number, found a grid; a grid goes to like=")
     votes = check_at_least(votes, 1, "votes")
     if votes > FACE_COUNT:
         raise UsageError(f"votes: expected at most {FACE_COUNT}, one a face, found {votes}")

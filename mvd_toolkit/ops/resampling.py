@@ -11,7 +11,7 @@ from mvd_toolkit import _core
 from mvd_toolkit._arrays import Grids, GridT, check_at_least
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.errors import UsageError
-from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.grid import VoxelGrid, check_is_grid
 
 MAX_FACTOR = 1 << 20
 """The largest factor of `pool` and `upsample_nearest`."""
@@ -46,6 +46,7 @@ def coverage(grid: VoxelGrid, factor: int) -> VoxelGrid:
     >>> coarse.coverage.tolist(), coarse.count()
     ([[[0.25]]], 1)
     """
+    check_is_grid(grid)
     coarse = pool(grid, factor, "any")
     x, y, z = coarse.shape
     shares = np.empty((x, y, z), np.float32)

@@ -147,7 +147,7 @@ def test_mask_of_255(write_bytes: WriteBytes) -> None:
         (np.full((1, 1, 2), np.nan), "expected floats between 0 and 1, found nan"),
         (np.full((1, 1, 2), 1.5), "found 1.5"),
         (np.ones((2, 2), bool), "expected 3 axes (x, y, z), found shape (2, 2)"),
-        (np.ones((1, 2, 2, 2), bool), "expected 3 axes"),
+        (np.ones((1, 2, 2, 2), bool), "found shape (1, 2, 2, 2); several grids are several files"),
         (np.ones((0, 2, 2), bool), "expected three positive numbers"),
         (np.ones((1, 1, 1), complex), "expected bool, integers or floats, found complex128"),
         (np.array([[["a"]]]), "expected bool, integers or floats"),

@@ -117,6 +117,7 @@ class TestPolydataByHand:
     [
         (b'<?xml version="1.0"?>\n<Xdmf Version="3.0">', "XDMF, which keeps its numbers in other"),
         (b"\x89HDF\r\n\x1a\n", "HDF5, which says nothing of voxels"),
+        (b"PK\3\4\0\0x/data.pkl", "what torch.save writes, which is never unpickled"),
         (b" BDV\0\0\0\0", "OpenVDB, for which there is no wheel"),
     ],
 )
