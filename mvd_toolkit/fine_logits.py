@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mvd_toolkit.errors import UnavailableError
 from mvd_toolkit.tiling import Tiling, run_tiled
 
 IMAGE_SYMMETRIES = tuple(
@@ -64,12 +65,16 @@ def fine_logits(
 
     Returns:
         (P, S, K).
+
+    Raises:
+        UnavailableError: the backbone is at fault: its images have the wrong shape.
     """
     head = quick_head(backbone)
     if head is not None:
         pixels = backbone.trunk(planes).permute(0, 2, 3, 1)[mask]  # type: ignore[operator]
         return head_logits(head, pixels, scale, some)
     images: torch.Tensor = backbone(planes)  # (M, K, sL, sL)
+    _check_images(images, planes, scale)
     count, edge = len(mask), mask.shape[-1]
     blocks = images.view(count, -1, edge, scale, edge, scale).permute(0, 2, 4, 3, 5, 1)
     logits = blocks[mask].flatten(1, 2)
@@ -128,7 +133,9 @@ class FaceAnswer:
         network: Callable[[torch.Tensor], torch.Tensor] = backbone
         if head is not None:
             network = backbone.trunk  # type: ignore[assignment]
-        maps = turn_image_back(run_tiled(network, planes, tiling), symmetry)
+        maps = run_tiled(network, planes, tiling)
+        _check_images(maps, planes, scale if head is None else 1)
+        maps = turn_image_back(maps, symmetry)
         block = torch.arange(scale**2, device=maps.device).view(scale, -1)
         return cls(maps, head, scale, turn_image_back(block, symmetry).flatten())
 
@@ -142,6 +149,17 @@ class FaceAnswer:
         edge = fine // self.scale
         blocks = self.maps.reshape(count, channels, edge, self.scale, edge, self.scale)
         return blocks.permute(0, 2, 4, 3, 5, 1)[face, u, v].flatten(1, 2)
+
+
+def _check_images(images: torch.Tensor, planes: torch.Tensor, scale: int) -> None:
+    """Refuse what a plugin's network should not have made of (M, C, L, L) planes."""
+    count, _, height, width = planes.shape
+    found = tuple(images.shape)
+    if len(found) != 4 or (found[0], *found[2:]) != (count, scale * height, scale * width):
+        raise UnavailableError(
+            f"backbone: expected images of shape ({count}, channels, {scale * height}, "
+            f"{scale * width}), found {found}; mvd_toolkit.testing.check_backbone checks a plugin"
+        )
 
 
 def turn_image(images: torch.Tensor, symmetry: tuple[bool, bool, bool], axis: int) -> torch.Tensor:

@@ -152,6 +152,7 @@ def _load(candidate: _Candidate, manager: pluggy.PluginManager, registry: Regist
         plugin = candidate.load()
         if not row.version and isinstance(plugin, ModuleType):
             row = dataclasses.replace(row, version=str(getattr(plugin, "__version__", "")))
+        _check_marked(plugin, manager)
         manager.register(plugin, name=row.name)
         manager.check_pending()
         found = _ask(plugin, manager, registry)
@@ -165,6 +166,14 @@ def _load(candidate: _Candidate, manager: pluggy.PluginManager, registry: Regist
         getattr(registry, given).update(specs)
         names[given] = tuple(specs)
     return dataclasses.replace(row, **names)
+
+
+def _check_marked(plugin: Any, manager: pluggy.PluginManager) -> None:
+    """A function that has a hook's name and lacks the mark would never be called."""
+    for given in _GIVEN:
+        name = f"mvd_register_{given}"
+        if hasattr(plugin, name) and manager.parse_hookimpl_opts(plugin, name) is None:
+            raise PluginError(f"{name}: expected it to be marked with @hookimpl")
 
 
 def _ask(plugin: Any, manager: pluggy.PluginManager, registry: Registry) -> Registry:

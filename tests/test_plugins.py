@@ -91,6 +91,13 @@ def test_looking_at_the_package_plugins_loads_no_torch():
         ),
         (
             """
+            def mvd_register_backbones(register):
+                pass
+            """,
+            "mvd_register_backbones: expected it to be marked with @hookimpl",
+        ),
+        (
+            """
             from mvd_toolkit.hookspecs import hookimpl
             from mvd_toolkit.specs import BackboneSpec
             @hookimpl

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
+from mvd_toolkit.errors import UnavailableError
 from mvd_toolkit.fine_logits import (
     IMAGE_SYMMETRIES,
     fine_logits,
@@ -19,6 +20,18 @@ from mvd_toolkit.symmetry import SYMMETRIES
 from mvd_toolkit.view_predictor import ViewConfig
 
 SMALL = {"width": 8, "blocks": 1}
+
+
+def test_a_backbone_of_another_scale_is_named_as_what_is_at_fault():
+    predictor = SilhouettePredictor(ViewConfig(scale=4, options=SMALL))
+    predictor.backbone = nn.Conv2d(predictor.view_config.features.channels, 1, 3, padding=1)
+    low = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
+    low[:, 2:5, 2:5, 2:5] = True
+    expected = r"backbone: expected images of shape \(6, channels, 32, 32\), found \(6, 1, 8, 8\)"
+    with pytest.raises(UnavailableError, match=expected):
+        predictor(low)
+    with pytest.raises(UnavailableError, match=expected):
+        predictor.loss(low, torch.zeros(1).long(), torch.zeros(1, 6, 32, 32).long())
 
 
 @pytest.fixture(params=[SilhouettePredictor, DepthPredictor])

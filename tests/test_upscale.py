@@ -188,7 +188,7 @@ def test_size_that_does_not_divide_names_those_that_work() -> None:
 
 @pytest.mark.parametrize("to", ["64", 64.0])
 def test_size_is_a_whole_number(to: Any) -> None:
-    with pytest.raises(UsageError, match="size: expected a whole number of voxels, found '?64"):
+    with pytest.raises(UsageError, match=r"size: expected a whole number of voxels, found '?64"):
         upscaler()(ball(32, 9), to=to)
 
 

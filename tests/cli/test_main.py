@@ -199,7 +199,10 @@ def test_formats(mvd: Callable[..., Any]) -> None:
 def test_plugins(mvd: Callable[..., Any]) -> None:
     rows = {row["name"]: row for row in mvd("plugins", "--json").document["items"]}
     assert rows["unet"]["backbones"] == ["unet"]
-    assert "resnet" in mvd("plugins").out
+    lines = mvd("plugins").out.splitlines()
+    assert ["ok", "backbone", "resnet"] in [line.split()[-3:] for line in lines]
+    formats = str(len(rows["formats"]["formats"]))
+    assert [formats, "formats"] in [line.split()[-2:] for line in lines]
 
 
 def test_models(mvd: Callable[..., Any], tiny_model: Path, tmp_path: Path) -> None:

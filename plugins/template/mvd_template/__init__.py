@@ -18,8 +18,10 @@ class Options:
     blocks: int = 4
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.blocks < 0:
-            raise ValueError(f"expected a width of at least 1, found {self.width}")
+        if self.width < 1:
+            raise ValueError(f"width: expected at least 1, found {self.width}")
+        if self.blocks < 0:
+            raise ValueError(f"blocks: expected at least 0, found {self.blocks}")
 
 
 def build(in_channels, out_channels, scale, *, width=32, blocks=4):
@@ -27,6 +29,11 @@ def build(in_channels, out_channels, scale, *, width=32, blocks=4):
     from mvd_template.network import Network
 
     return Network(in_channels, out_channels, scale, width, blocks)
+
+
+def receptive_field(*, width=32, blocks=4):
+    """Edge of what a pixel depends on, input pixels: 1, and 2 for each 3x3 convolution in a row."""
+    return 1 + 4 * blocks
 
 
 @hookimpl
@@ -38,7 +45,7 @@ def mvd_register_backbones(register):
             build=build,
             options=Options,
             scales=(2, 4, 8),
-            receptive_field=17,  # 1 + 2 for each 3x3 convolution in a row, with the defaults
+            receptive_field=receptive_field,
             licence="MIT",
             description="a small residual network",
         )

@@ -1,5 +1,6 @@
 """The backbone keeps the contract, learns, and its model can be loaded and used."""
 
+import pytest
 import torch
 
 from mvd_toolkit import plugins
@@ -10,8 +11,9 @@ from mvd_toolkit.train import train
 SMALL = {"width": 8}
 
 
-def test_the_contract():
-    check_backbone(plugins.backbone("template"), SMALL)
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_the_contract(blocks):
+    check_backbone(plugins.backbone("template"), {**SMALL, "blocks": blocks})
 
 
 def test_training(tmp_path):
