@@ -30,9 +30,7 @@ def convert(
     ctx: typer.Context,
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="SRC...", help="Grids, meshes, folders, patterns; -: a list on stdin."
-        ),
+        typer.Argument(metavar="SRC", help="Grids, meshes, folders, patterns; -: a list on stdin."),
     ] = None,
     out_path: OutputOption = None,
     form: FormatOption = None,
@@ -55,8 +53,9 @@ def convert(
     fill: Annotated[
         Literal["hull", "flood", "centre", "none"] | None,
         typer.Option(
-            help="What no face sees into, what a flood from outside does not reach, centres inside "
-            "a closed mesh, or the surface alone; meshes: hull."
+            help="hull fills what no face sees into, flood what a flood from outside does not "
+            "reach, centre the voxels with their centre inside a closed mesh; default: hull for a "
+            "mesh, none for a grid."
         ),
     ] = None,
     pairs: Annotated[
@@ -70,7 +69,8 @@ def convert(
         int, typer.Option(min=0, help="More of each training mesh at other sizes and places.")
     ] = 0,
     turn: Annotated[
-        Literal["none", "up", "any"], typer.Option(help="Turn the copies: about the vertical, or.")
+        Literal["none", "up", "any"],
+        typer.Option(help="Turn the copies, about the vertical or anyhow."),
     ] = "none",
     views: Annotated[
         int | None,

@@ -13,7 +13,7 @@ from mvd_toolkit.cli._options import DebugFlag, JsonFlag, QuietFlag, output
 
 def info(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Grids or meshes.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Grids or meshes.")],
     json: JsonFlag = False,
     quiet: QuietFlag = False,
     debug: DebugFlag = False,

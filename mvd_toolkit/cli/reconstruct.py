@@ -32,13 +32,15 @@ def reconstruct(
     ctx: typer.Context,
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE...", help="Pictures of one object each, folders, patterns."),
+        typer.Argument(metavar="IMAGE", help="Pictures of one object each, folders, patterns."),
     ] = None,
     out_path: OutputOption = None,
     model: Annotated[
         list[Path] | None,
         typer.Option(
-            "-m", "--model", help="A reconstructor's directory; several vote. Default: the own one."
+            "-m",
+            "--model",
+            help="A reconstructor's directory; several vote. Default: the one inside.",
         ),
     ] = None,
     upscaler: Annotated[
@@ -74,7 +76,7 @@ def reconstruct(
 ) -> None:
     """Make a fine shape of one picture of an object.
 
-    A network guesses a coarse grid, which is upscaled as any. Each result is written as
+    A network guesses a coarse grid, which is upscaled like any other. Each result is written as
     <stem>_<N>.glb beside its picture or under -o, with a sidecar that says how sure it is.
     """
     from mvd_toolkit.cli import _files

@@ -18,7 +18,7 @@ STILL = (".png", ".jpg", ".jpeg", ".webp")
 
 def render(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Grids or meshes.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Grids or meshes.")],
     out_path: Annotated[
         Path, typer.Option("-o", "--output", help="A .png, .jpg or .webp; .gif turns.")
     ],

@@ -35,15 +35,21 @@ def upscale(
     ctx: typer.Context,
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IN...", help="Voxel files, folders, patterns; -: a list on stdin."),
+        typer.Argument(metavar="IN", help="Voxel files, folders, patterns; -: a list on stdin."),
     ] = None,
     out_path: OutputOption = None,
     model: ModelOption = None,
     to: Annotated[
-        int | None, typer.Option(min=1, help="Longest edge of the result, voxels.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Longest edge of the result, voxels: 8 times the input's, or a divisor of it.",
+        ),
     ] = None,
     form: FormatOption = None,
-    low_rule: Annotated[LowRule, typer.Option(help="How the coarse grid was made.")] = "auto",
+    low_rule: Annotated[
+        LowRule, typer.Option(help="How the coarse grid was made; auto: a guess, which is told.")
+    ] = "auto",
     fill: Annotated[
         Fill, typer.Option(help="Fill what no face can see into, or take the grid as it is.")
     ] = "hull",

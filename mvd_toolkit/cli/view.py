@@ -13,7 +13,7 @@ from mvd_toolkit.cli._options import DebugFlag, JsonFlag, QuietFlag, output
 
 def view(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Grids or meshes.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Grids or meshes.")],
     out_path: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Write the page here; else a temporary one is opened."),

@@ -87,7 +87,7 @@ def test_version(mvd: Callable[..., Any]) -> None:
     [
         (["upscal"], "No such command 'upscal'"),
         (["upscale"], "expected files or folders, - for a list of them, or --files-from"),
-        (["info"], "Missing argument 'FILE...'.\n  `mvd info --help` says more"),
+        (["info"], "Missing argument 'FILE'.\n  `mvd info --help` says more"),
         (["upscale", "a", "--to", "big"], "Invalid value for '--to'"),
         (["upscale", "a", "--low-rule", "most"], "Invalid value for '--low-rule'"),
         (["upscale", "a", "--sharpen"], "No such option: --sharpen"),
