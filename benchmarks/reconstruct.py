@@ -26,21 +26,22 @@ from mvd_toolkit.comparison import Sampling
 from mvd_toolkit.data import PairDataset
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.image_input import cut_out
-from mvd_toolkit.reconstruction import Reconstructor, expected_iou, solid
+from mvd_toolkit.reconstruction import Reconstructor, expected_iou, solid, upscaling_rule
 from mvd_toolkit.view_data import ViewDataset
 from mvd_toolkit.views import upright_grid
 
 
 def main() -> None:
     options = parse()
-    make = Reconstructor.load(options.model or None)
+    make = Reconstructor.load(options.model or None, options.upscaler)
     views = ViewDataset(options.dataset, options.split, limit=options.limit)
     pairs = PairDataset(options.dataset, options.split, views.low, views.high)
     rows = read(options.output)
     done = {(row["id"], row["view"], row["rule"]) for row in rows}
     category = categories(options.categories)
     threshold = make.config.threshold
-    rules = options.rule or [f"{make.config.upscale_rule}:{make.config.upscale_threshold}"]
+    usual = upscaling_rule(make.config, make.upscaler.model.config)
+    rules = options.rule or [f"{usual}:{make.config.upscale_threshold}"]
     number, parts = map(int, options.share.split("/"))
     for index, shape in list(enumerate(views.shapes))[number - 1 :: parts]:
         truth = None
@@ -64,7 +65,7 @@ def main() -> None:
                     "category": category(shape.id),
                     "view": view,
                     "rule": rule,
-                    "low": float(ops.iou(coarse(make, chances, rule), target)),
+                    "low": float(ops.iou(likely(make, chances), target)),
                     "expected": expected_iou(chances, make.config),
                     "distance": distance,
                     **compare(make, chances, rule, fine, options),
@@ -79,7 +80,7 @@ def compare(make, chances, rule, truth, options):
     """Scores of one predicted grid at the fine edge, as it is and upscaled."""
     predicted = coarse(make, chances, rule)
     scale = truth.shape[0] // predicted.shape[0]
-    nearest = ops.upsample_nearest(replace(predicted, coverage=None), scale)
+    nearest = ops.upsample_nearest(likely(make, chances), scale)
     name = rule.split(":")[0]
     fine = make.upscaler.detailed(predicted, truth.shape[0], name, "hull", options.threads).grid
     sampling = Sampling(points=options.points)
@@ -91,15 +92,19 @@ def compare(make, chances, rule, truth, options):
     return scores
 
 
+def likely(make: Reconstructor, chances: np.ndarray) -> VoxelGrid:
+    """The grid that the reconstructor itself tells: what it is scored by, fine or coarse."""
+    config = replace(make.config, upscale_threshold=make.config.threshold)
+    return solid(chances, config, "any")
+
+
 def coarse(make: Reconstructor, chances: np.ndarray, rule: str) -> VoxelGrid:
     """The predicted grid as it is upscaled by a rule, ``half:0.4`` say."""
     name, _, threshold = rule.partition(":")
     config = replace(
-        make.config,
-        upscale_rule=name,
-        upscale_threshold=float(threshold or make.config.upscale_threshold),
+        make.config, upscale_threshold=float(threshold or make.config.upscale_threshold)
     )
-    return solid(chances, config)
+    return solid(chances, config, name)
 
 
 def low(views: ViewDataset, index: int, view: int) -> VoxelGrid:
@@ -174,6 +179,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("-m", "--model", action="append", help="a reconstructor; several vote")
+    parser.add_argument("--upscaler", help="a model; by default the reconstructor's own")
     parser.add_argument("--split", default="test")
     parser.add_argument("--views", type=int, default=1, help="pictures of each shape")
     parser.add_argument("--limit", type=int, help="shapes")

@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -217,6 +217,47 @@ def edges_of(dataset: str | Path, low: int | None, high: int | None) -> tuple[in
     return fitting[0]
 
 
+class Pairs(Protocol):
+    """Coarse grids and the fine ones that training wants of them, in memory.
+
+    Attributes:
+        directory: the dataset.
+        split: train, val or test.
+        low: edge of the low grids, N.
+        high: edge of the fine grids, sN.
+        lows: low rule of bits -> (n, N, N, W) uint64, packed.
+    """
+
+    directory: Path
+    split: str
+    low: int
+    high: int
+    lows: dict[str, npt.NDArray[np.uint64]]
+
+    def __len__(self) -> int:
+        """How many pairs."""
+
+    @property
+    def scale(self) -> int:
+        """Fine edge / low edge."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one, other pairs."""
+
+    def low_grid(self, index: int, rule: str) -> VoxelGrid:
+        """The low grid of a pair; under *soft* with its coverage."""
+
+    def high_grid(self, index: int) -> VoxelGrid:
+        """The fine grid of a pair."""
+
+    def coverage(self, index: int) -> npt.NDArray[np.float32]:
+        """(N, N, N) fractions of a pair's low voxels."""
+
+    def fine_odms(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint16]:
+        """(n, 6, sN, sN) fine ODMs of some pairs."""
+
+
 class PairDataset:
     """The pairs of one split, all in memory: 0.8 MB each at 256³.
 
@@ -302,6 +343,10 @@ class PairDataset:
             assert shares is not None
             self._covered[index] = np.rint(shares * voxels).astype(np.uint16)
         return (self._covered[index] / voxels).astype(np.float32)
+
+    def fine_odms(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint16]:
+        """(n, 6, sN, sN) fine ODMs of some pairs."""
+        return self.odms[indices]
 
     def high_grid(self, index: int) -> VoxelGrid:
         """The fine grid of a pair: the hull that its ODMs tell."""

@@ -26,12 +26,15 @@ class Fusion:
             None: no smoothing.
         smooth_window: edge of that window, pixels, odd.
         structure_votes: how many faces must see background on a voxel's line to delete it.
+        keep_coverage: fill of each coarse voxel exactly the fraction that its coverage tells;
+            else coverage is a hint to the networks, as the chances of a predicted grid are.
     """
 
     silhouette_threshold: float = 0.5
     smooth_threshold: float | None = None
     smooth_window: int = 7
     structure_votes: int = 2
+    keep_coverage: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.silhouette_threshold < 1:
@@ -116,6 +119,7 @@ class ModelConfig:
             ("smooth_threshold", (int, float, type(None))),
             ("smooth_window", int),
             ("structure_votes", int),
+            ("keep_coverage", bool),
         ):
             if key in fusion:
                 check_type(fusion[key], kind, f"fusion.{key}")
@@ -156,7 +160,7 @@ def check_type(value: Any, kinds: Any, name: str) -> None:
     Raises:
         InputError: it is not.
     """
-    if not isinstance(value, kinds) or (isinstance(value, bool)):
-        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         expected = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
         raise InputError(f"{name}: expected {expected}, found {value!r}")

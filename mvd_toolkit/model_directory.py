@@ -31,6 +31,9 @@ MAX_TEXT_BYTES: Final = 2**20
 """Largest config.json or README.md that is read."""
 
 CONFIG: Final = "config.json"
+UPSCALER: Final = "upscaler"
+"""Folder of a reconstructor's directory, of the model that makes its grids fine."""
+
 
 _TORCH_NAMES: Final = {
     "BOOL": "bool",
@@ -59,6 +62,21 @@ def find_reconstructor(model: str | Path | None) -> Path:
         UnavailableError: there is none.
     """
     return find_model(model, RECONSTRUCTOR_NAME)
+
+
+def find_upscaler(model: str | Path | None, reconstructor: Path) -> Path:
+    """The directory of the model that makes a reconstructor's grids fine.
+
+    Args:
+        model: as for `find_model`; None: the one in the reconstructor's directory, if there is one,
+            else the default.
+        reconstructor: its directory.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    own = reconstructor / UPSCALER
+    return own if model is None and (own / CONFIG).is_file() else find_model(model)
 
 
 def find_model(model: str | Path | None, default: str | None = None) -> Path:

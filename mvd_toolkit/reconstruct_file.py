@@ -51,7 +51,7 @@ class ReconstructorOnDemand:
         """
         several: list[str | Path | None] = list(models) or [None]
         self._places = [model_directory.find_reconstructor(model).absolute() for model in several]
-        self._upscaler_place = model_directory.find_model(upscaler).absolute()
+        self._upscaler_place = model_directory.find_upscaler(upscaler, self._places[0]).absolute()
         self.configs = [_config(place) for place in self._places]
         check_fit(self.configs)
         self.upscaler = model_directory.read_config(self._upscaler_place)

@@ -96,7 +96,8 @@ class Reconstructor:
 
         Args:
             model: a reconstructor's directory or name, or several that vote.
-            upscaler: the model that makes the coarse grids fine.
+            upscaler: the model that makes the coarse grids fine; None: the one that the (first)
+                reconstructor's directory holds, or else the default.
             device: where the networks run.
 
         Raises:
@@ -104,12 +105,14 @@ class Reconstructor:
             InputError: a file of a model is missing or malformed.
             UsageError: models that make different grids cannot vote.
         """
-        from mvd_toolkit.model_directory import find_reconstructor
+        from mvd_toolkit.model_directory import find_reconstructor, find_upscaler
         from mvd_toolkit.reconstructor_model import ReconstructorModel
 
         several = [model] if model is None or isinstance(model, (str, Path)) else list(model)
-        models = [ReconstructorModel.load(find_reconstructor(name)) for name in several]
-        return cls(models, Upscaler.load(upscaler, device), device)
+        places = [find_reconstructor(name) for name in several]
+        models = [ReconstructorModel.load(place) for place in places]
+        fine = find_upscaler(upscaler, places[0]) if places else upscaler
+        return cls(models, Upscaler.load(fine, device), device)
 
     @property
     def config(self) -> ReconstructorConfig:
@@ -172,11 +175,10 @@ class Reconstructor:
         seen = cut_out(pixels, config.size)
         chances, distance = self.look(seen, ensemble=ensemble, mirror=mirror, threads=threads)
         confidence = expected_iou(chances, config)
-        low = solid(chances, config, keep_parts=keep_parts)
+        rule = upscaling_rule(config, self.upscaler.model.config)
+        low = solid(chances, config, rule, keep_parts=keep_parts)
         looked = time.perf_counter()
-        made = self.upscaler.detailed(
-            low, to, config.upscale_rule, "hull", threads, _later(progress)
-        )
+        made = self.upscaler.detailed(low, to, rule, "hull", threads, _later(progress))
         return Reconstructed(
             made.grid,
             replace(low, coverage=chances),
@@ -264,17 +266,28 @@ def check_size(config: ReconstructorConfig, upscaler: ModelConfig, to: int | Non
     Raises:
         UsageError: ``to`` cannot be made; the sizes that work are named.
     """
-    rule = config.upscale_rule if config.upscale_rule in upscaler.rules else "auto"
+    rule = upscaling_rule(config, upscaler)
+    rule = rule if rule in upscaler.rules else "auto"
     return check_request((config.edge,) * 3, upscaler, to, rule, "hull")
 
 
-def solid(chances: Floats, config: ReconstructorConfig, *, keep_parts: bool = False) -> VoxelGrid:
-    """The coarse grid of chances (N, N, N), as it is upscaled."""
+def upscaling_rule(config: ReconstructorConfig, upscaler: ModelConfig) -> str:
+    """The low rule that a reconstructor's grids are upscaled by.
+
+    To a model that takes coverage as a hint they are chances; to others what the config says.
+    """
+    return config.upscale_rule if upscaler.fusion.keep_coverage else SOFT_RULE
+
+
+def solid(
+    chances: Floats, config: ReconstructorConfig, rule: str, *, keep_parts: bool = False
+) -> VoxelGrid:
+    """The coarse grid of chances (N, N, N) as it is upscaled by a rule."""
     edge = chances.shape[0]
     grid = VoxelGrid.from_dense(chances > config.upscale_threshold, (-0.5, -0.5, -0.5), 1.0 / edge)
     if not keep_parts and grid.count():
         grid = ops.keep_largest(grid)
-    if config.upscale_rule == SOFT_RULE:
+    if rule == SOFT_RULE:
         grid = replace(grid, coverage=np.where(grid.dense(), chances, 0).astype(np.float32))
     return grid
 

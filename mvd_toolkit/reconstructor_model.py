@@ -6,6 +6,7 @@
       config.json                  ReconstructorConfig
       reconstructor.safetensors    weights, half precision
       README.md                    the card
+      upscaler/                    a model for its grids (`Model`), if it has one of its own
 """
 
 from __future__ import annotations

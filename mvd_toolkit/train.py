@@ -27,7 +27,7 @@ import torch
 
 from mvd_toolkit import ops, plugins
 from mvd_toolkit.conventions import INPUT_RULES
-from mvd_toolkit.data import PairDataset
+from mvd_toolkit.data import PairDataset, Pairs
 from mvd_toolkit.directory_lock import only_writer, remove_leftovers
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.learner import Learner
@@ -60,7 +60,7 @@ class _Predictors:
     settings: Settings
     parallel: Parallel
     batches: Batches
-    validation: PairDataset
+    validation: Pairs
     learners: dict[Role, Learner]
     external: dict[Role, Predictor]
 
@@ -78,7 +78,7 @@ class _Predictors:
             predictors["depth"],
             scale=self.scale,
             rules=tuple(rule for rule in INPUT_RULES if self.settings.rules.get(rule)),
-            fusion=_fusion(self.settings.kind, self.scale),
+            fusion=_fusion(self.settings, self.scale),
             about=_about(self, progress),
         )
 
@@ -172,13 +172,13 @@ class _Data:
 
     directory: Path
     batches: Batches
-    validation: PairDataset
+    validation: Pairs
 
 
 def _read(
     dataset: Path, low: int | None, high: int | None, settings: Settings, parallel: Parallel
 ) -> _Data:
-    training = PairDataset(dataset, "train", low, high)
+    training = _pairs(dataset, "train", low, high, settings, parallel)
     batches = Batches(
         training,
         settings.batch_size,
@@ -188,8 +188,35 @@ def _read(
         device=parallel.device,
         part=(parallel.rank, parallel.world),
     )
-    validation = PairDataset(dataset, "val", low, high, limit=settings.validate_items)
+    validation = _pairs(
+        dataset, "val", low, high, settings, parallel, limit=settings.validate_items
+    )
     return _Data(dataset, batches, validation)
+
+
+def _pairs(
+    dataset: Path,
+    split: str,
+    low: int | None,
+    high: int | None,
+    settings: Settings,
+    parallel: Parallel,
+    limit: int | None = None,
+) -> Pairs:
+    if settings.predicted_by is None:
+        return PairDataset(dataset, split, low, high, limit=limit)
+    from mvd_toolkit.predicted_pairs import PredictedPairs
+
+    return PredictedPairs(
+        dataset,
+        split,
+        settings.predicted_by,
+        low,
+        high,
+        limit=limit,
+        seed=settings.seed,
+        device=parallel.device,
+    )
 
 
 def _prepare(data: _Data, run: RunDirectory, settings: Settings, parallel: Parallel) -> TrainingRun:
@@ -199,11 +226,14 @@ def _prepare(data: _Data, run: RunDirectory, settings: Settings, parallel: Paral
         remove_leftovers(run.path, run.state)
     parallel.wait()
     torch.manual_seed(settings.seed)
+    start = None if settings.start is None else Model.load(settings.start)
     learners: dict[Role, Learner] = {}
     external: dict[Role, Predictor] = {}
     for role in ROLES:
         if is_backbone(settings.name(role), role):
             predictor = _predictor(settings, role, training.scale)
+            if start is not None and start.config.section(role).get("backbone"):
+                _learn_on(predictor, start, role)
             learners[role] = Learner(role, predictor, settings, parallel)
         elif parallel.world > 1:
             raise UsageError(f"{settings.name(role)} trains by itself, in one process")
@@ -237,6 +267,21 @@ def _predictor(settings: Settings, role: Role, scale: int) -> torch.nn.Module:
     return predictor
 
 
+def _learn_on(predictor: torch.nn.Module, start: Model, role: Role) -> None:
+    """Give a predictor the weights of another model's, if it is the same backbone."""
+    known = start.silhouette if role == "silhouette" else start.depth
+    assert isinstance(known, torch.nn.Module)
+    if start.config.section(role)["backbone"] != predictor.config()["backbone"]:  # type: ignore[operator]
+        return
+    try:
+        predictor.load_state_dict(known.state_dict())
+    except RuntimeError as error:
+        raise UsageError(
+            f"start: the {role} network has another scale or other options than the model's, "
+            f"which it was to start from: {error}"
+        ) from error
+
+
 def _fit_external(settings: Settings, role: Role, dataset: Path, run: RunDirectory) -> Predictor:
     """Let a plugin train its own predictor, once; a half-done one is done again."""
     name = settings.name(role)
@@ -250,15 +295,21 @@ def _fit_external(settings: Settings, role: Role, dataset: Path, run: RunDirecto
     return ExternalPredictor(name, place)
 
 
-def _fusion(kind: str, scale: int) -> Fusion:
-    """How predictions of this kind are fused; measured in docs/experiments.md.
+def _fusion(settings: Settings, scale: int) -> Fusion:
+    """How predictions are fused; measured in docs/experiments.md.
 
     The paper's depths are means and want smoothing; view predictors tell a quantile of a
     distribution in which background counts, so silhouettes only have a say where they are sure.
+    Chances of predicted grids promise no fractions.
     """
-    if kind == "paper":
+    if settings.kind == "paper":
         return Fusion(smooth_threshold=1.5 * scale)
-    return Fusion(silhouette_threshold=0.4, smooth_threshold=3 / 8 * scale, structure_votes=1)
+    return Fusion(
+        silhouette_threshold=0.4,
+        smooth_threshold=3 / 8 * scale,
+        structure_votes=1,
+        keep_coverage=settings.predicted_by is None,
+    )
 
 
 def _about(run: _Predictors, progress: Progress) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import torch
 from mvd_toolkit import _core
 from mvd_toolkit.batches_by_step import DRAW, BatchesByStep
 from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE, bits_rule
-from mvd_toolkit.data import PairDataset
+from mvd_toolkit.data import Pairs
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.symmetry import SYMMETRIES
 
@@ -64,7 +64,7 @@ class Batches(BatchesByStep[_Draw, Batch]):
 
     def __init__(
         self,
-        dataset: PairDataset,
+        dataset: Pairs,
         batch_size: int,
         *,
         seed: int = 0,
@@ -116,7 +116,7 @@ class Batches(BatchesByStep[_Draw, Batch]):
             ]
         )
         low = _core.unpack(packed, self.dataset.low, 1)
-        odms = self.dataset.odms[indices].view(np.int16)
+        odms = self.dataset.fine_odms(indices).view(np.int16)
         return _Draw(low, rules, odms, self._coverage(low, indices, rules), symmetries)
 
     def _coverage(

@@ -56,6 +56,9 @@ class Settings:
         patience: validations without a better IoU after which a run ends; None: it never does.
         validate_every: steps between validations; None: an epoch, at least 100.
         validate_items: shapes that validation looks at.
+        start: a model whose networks learn on; None: they start from random weights.
+        predicted_by: a reconstructor whose grids of the dataset's pictures are the low grids; None:
+            they are pooled.
     """
 
     preset: str = "default"
@@ -88,6 +91,8 @@ class Settings:
     patience: int | None = None
     validate_every: int | None = None
     validate_items: int = 32
+    start: str | None = None
+    predicted_by: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `from_dict` reads it."""
@@ -159,7 +164,7 @@ def make_settings(
 
     Raises:
         UsageError: an unknown preset, field or option, two lengths, or a value out of range.
-        UnavailableError: an unknown backbone or predictor.
+        UnavailableError: an unknown backbone, predictor or model.
     """
     preset = preset or "default"
     if preset not in PRESETS:
@@ -168,6 +173,11 @@ def make_settings(
     given = dict(options or {})
     changes = {name: value for name, value in changes.items() if value is not None}
     changes = take_training_options(given) | changes
+    if changes.get("start") is not None:
+        base = _learn_on(base, changes["start"])
+    if changes.get("predicted_by") is not None:
+        _check_predicted(base, changes)
+        changes["rules"] = {SOFT_RULE: 1.0}
     unknown = set(changes) - {f.name for f in dataclasses.fields(Settings)}
     if unknown:
         raise UsageError(f"training has no setting {sorted(unknown)[0]!r}")
@@ -222,14 +232,51 @@ def _role_options(
     name = settings.name(role)
     mine = {k: v for k, v in given.items() if not k.startswith(tuple(f"{r}." for r in _ROLES))}
     mine |= {k.removeprefix(f"{role}."): v for k, v in given.items() if k.startswith(f"{role}.")}
-    preset = base.options.get(role, {}) if name == base.name(role) else {}
+    preset = dict(base.options.get(role, {})) if name == base.name(role) else {}
     if not is_backbone(name, role):
         return {"options": parse_options(plugins.predictor(name), mine)}
     above: dict[str, Any] = {}
     for place in _above_backbone(settings.kind, role):
         above |= place.take(mine)
+    if "features" in preset:
+        above["features"] = {**preset["features"], **above.get("features", {})}
     values = {**preset.get("options", {}), **mine}
-    return {**above, "options": parse_options(plugins.backbone(name), values)}
+    return {**preset, **above, "options": parse_options(plugins.backbone(name), values)}
+
+
+def _learn_on(base: Settings, model: str) -> Settings:
+    """A preset with the networks of a model in place of its own."""
+    from mvd_toolkit.model_directory import find_model, read_config
+
+    config = read_config(find_model(model))
+    changes: dict[str, Any] = {"options": {}}
+    for role in _ROLES:
+        section = config.section(role)
+        if section.get("kind") == "plugin":
+            changes[role] = section["predictor"]
+            continue
+        if section.get("kind") != base.kind:
+            raise UsageError(
+                f"start: expected a model of kind {base.kind!r}, as preset {base.preset} has, "
+                f"found {section.get('kind')!r} in {model}"
+            )
+        changes[role] = section["backbone"]
+        changes["options"][role] = {
+            name: section[name]
+            for name in ("options", "features", "symmetries", "quantile", "range")
+            if name in section
+        }
+    return dataclasses.replace(base, **changes)
+
+
+def _check_predicted(base: Settings, changes: Mapping[str, Any]) -> None:
+    if base.kind != "view":
+        raise UsageError(f"predicted_by: predictors of preset {base.preset} see bits only")
+    if changes.get("rules", {SOFT_RULE: 1.0}).keys() != {SOFT_RULE}:
+        raise UsageError(
+            f"low rules: predicted grids have chances, which is {SOFT_RULE}; found "
+            f"{', '.join(changes['rules'])}"
+        )
 
 
 @dataclass(frozen=True)

@@ -235,10 +235,11 @@ class Upscaler:
         else:
             with clock("low_rule", 0.01):
                 rule = self._rule(low, SOFT_RULE if soft else low_rule)
-            if soft:
+            if soft and self.model.config.fusion.keep_coverage:
                 fine = self._upscale_soft(grid, low, threads, clock)
             else:
-                fine = self._upscale(low, rule.rule, threads, clock)
+                hint = grid.coverage if soft else None
+                fine = self._upscale(low, rule.rule, threads, clock, hint)
             notes = () if fine.count() else ("nothing is left of the shape: it is too small",)
         with clock("pool", 0.95):
             factor = self.scale * edge // target if edge else 1
@@ -249,11 +250,16 @@ class Upscaler:
         return Upscaled(fine, rule, clock.seconds, notes)
 
     def predict_odms(
-        self, grid: VoxelGrid, low_rule: str = "any", threads: int = 0
+        self,
+        grid: VoxelGrid,
+        low_rule: str = "any",
+        threads: int = 0,
+        coverage: npt.NDArray[np.float32] | None = None,
     ) -> npt.NDArray[np.uint16]:
         """The six fine ODMs of a filled grid, before smoothing: (6, s*N, s*N) uint16.
 
-        N is the grid's longest edge and s the scale; s*N means background.
+        N is the grid's longest edge and s the scale; s*N means background. Depths are told with
+        ``coverage``, (X, Y, Z) occupied fractions, where it is given.
         """
         import torch
 
@@ -262,8 +268,22 @@ class Upscaler:
         low = torch.from_numpy(pad_to_cube(grid.dense()))[None].to(self.device)
         with torch.inference_mode(), torch_threads(threads):
             silhouette = face_maps(self.model.silhouette(low, low_rule), fine_edge)
-            depth = face_maps(self.model.depth(low, low_rule), fine_edge)
+            depth = face_maps(self._depths(low, low_rule, coverage), fine_edge)
         return compose_odms(silhouette, depth, self.model.config.fusion.silhouette_threshold)
+
+    def _depths(
+        self, low: torch.Tensor, rule: str, coverage: npt.NDArray[np.float32] | None
+    ) -> torch.Tensor:
+        import torch
+
+        from mvd_toolkit.predictors import DepthPredictor
+
+        depth = self.model.depth
+        if coverage is None or not isinstance(depth, DepthPredictor):
+            return depth(low, rule)
+        shares = torch.from_numpy(pad_to_cube(coverage))[None].to(self.device)
+        maps: torch.Tensor = depth(low, rule, shares)
+        return maps
 
     @property
     def _has_kernels(self) -> bool:
@@ -279,23 +299,31 @@ class Upscaler:
             return guess_low_rule(low, known)
         return RuleGuess(asked, confidence=1.0, guessed=False)
 
-    def _upscale(self, low: VoxelGrid, rule: str, threads: int, clock: StepClock) -> VoxelGrid:
+    def _upscale(
+        self,
+        low: VoxelGrid,
+        rule: str,
+        threads: int,
+        clock: StepClock,
+        coverage: npt.NDArray[np.float32] | None = None,
+    ) -> VoxelGrid:
         fusion = self.model.config.fusion
-        if self._has_kernels:
+        if self._has_kernels and coverage is None:
             from mvd_toolkit.device_upscale import upscale_grids
 
             with clock("device", 0.02):
                 own = self.scale * max(low.shape)
                 return upscale_grids(self.model, [low], self.device, own, rule, "none")[0]
         with clock("networks", 0.02):
-            odms = self.predict_odms(low, rule, threads)
+            odms = self.predict_odms(low, rule, threads, coverage)
         with clock("smooth", 0.8):
             if fusion.smooth_threshold is not None:
                 odms = ops.smooth_odms(
                     odms, fusion.smooth_threshold, window=fusion.smooth_window, threads=threads
                 )
         with clock("carve", 0.85):
-            base = low if rule == "any" else ops.dilate(low, threads=threads)
+            contained = rule in ("any", SOFT_RULE)
+            base = low if contained else ops.dilate(low, threads=threads)
             fine = ops.carve(
                 base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
             )

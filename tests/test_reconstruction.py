@@ -118,12 +118,12 @@ def test_only_the_largest_part_is_kept():
     chances = np.zeros((8, 8, 8), np.float32)
     chances[1:5, 1:5, 1:5] = chances[7, 7, 7] = 0.9
     config = ReconstructorConfig("residual", {}, edge=8)
-    assert solid(chances, config).count() == 64
-    assert solid(chances, config, keep_parts=True).count() == 65
-    soft = solid(chances, replace(config, upscale_rule="soft"))
+    assert solid(chances, config, "any").count() == 64
+    assert solid(chances, config, "any", keep_parts=True).count() == 65
+    soft = solid(chances, config, "soft")
     assert soft.coverage is not None
     assert soft.coverage.sum() == pytest.approx(64 * 0.9)
-    assert solid(np.zeros_like(chances), config).count() == 0
+    assert solid(np.zeros_like(chances), config, "any").count() == 0
 
 
 def test_the_expected_iou_is_what_the_promise_was_worth():

@@ -555,3 +555,34 @@ def test_a_predictor_of_a_plugin_is_fitted_once_beside_a_backbone(dataset, tmp_p
     finally:
         monkeypatch.undo()
         plugins.reload_plugins()
+
+
+def test_a_run_can_start_from_a_model(dataset, tmp_path):
+    first = train(dataset, tmp_path / "first", steps=4, **DEFAULT).model
+    small = {"batch_size": 4, "steps": 1, "lr": 1e-9, "seed": 4}
+    second = train(dataset, tmp_path / "second", start=str(first), **small).model
+    before, after = Model.load(first), Model.load(second)
+    assert after.config.depth["features"] == before.config.depth["features"]
+    for role in ("silhouette", "depth"):
+        known, learned = getattr(before, role).state_dict(), getattr(after, role).state_dict()
+        assert all(torch.allclose(learned[name], known[name], atol=1e-3) for name in known)
+    other = train(dataset, tmp_path / "other", **{**DEFAULT, **small}).model
+    stem = next(iter(before.depth.state_dict()))
+    assert not torch.allclose(
+        Model.load(other).depth.state_dict()[stem], before.depth.state_dict()[stem], atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"options": {"depth.width": 16}}, UsageError, "start: the depth network has another"),
+        ({"preset": "paper"}, UsageError, "expected a model of kind 'paper'"),
+        ({"start": "nowhere"}, UnavailableError, "no model 'nowhere'"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(dataset, tmp_path, options, error, message):
+    first = train(dataset, tmp_path / "first", steps=1, **DEFAULT).model
+    with pytest.raises(error, match=message):
+        train(dataset, tmp_path / "second", steps=1, **{"start": str(first), **options})
+    assert not (tmp_path / "second" / "model").exists()

@@ -52,6 +52,17 @@ def train(
     reconstructor: Annotated[
         str | None, typer.Option(help="Network of --target reconstruct: see `mvd plugins`.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Learn on from this model's networks: default, say."),
+    ] = None,
+    predicted_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECONSTRUCTOR",
+            help="Learn to upscale the grids that this model makes of the dataset's pictures.",
+        ),
+    ] = None,
     pairs: Annotated[
         str | None, typer.Option(metavar="LOW:HIGH", help="Which pairs, when there are several.")
     ] = None,
@@ -124,7 +135,7 @@ def train(
             if "val_iou" in line:
                 out.say(f"step {line['step']}: validation IoU {line['val_iou']:.4f}")
 
-        result = _trainer(target, reconstructor)(
+        result = _trainer(target, reconstructor, start, predicted_by)(
             dataset,
             place,
             low=low,
@@ -164,11 +175,15 @@ def train(
     out.finish()
 
 
-def _trainer(target: str, reconstructor: str | None) -> Callable[..., TrainResult]:
+def _trainer(
+    target: str, reconstructor: str | None, start: str | None, predicted_by: str | None
+) -> Callable[..., TrainResult]:
     """What trains the target."""
     from mvd_toolkit.errors import UsageError
 
     if target == "reconstruct":
+        if start is not None or predicted_by is not None:
+            raise UsageError("--start and --predicted-by are for --target upscale")
         from mvd_toolkit.train_reconstructor import train_reconstructor
 
         return partial(train_reconstructor, reconstructor=reconstructor)
@@ -176,7 +191,7 @@ def _trainer(target: str, reconstructor: str | None) -> Callable[..., TrainResul
         raise UsageError("--reconstructor is for --target reconstruct")
     from mvd_toolkit.train import train as train_predictors
 
-    return train_predictors
+    return partial(train_predictors, start=start, predicted_by=predicted_by)
 
 
 def _place(run: Path | None, resume: Path | None) -> Path:
