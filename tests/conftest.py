@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,17 @@ settings.load_profile(os.environ.get("MVD_HYPOTHESIS", "fast"))
 # The tests are run from a checkout, whose mvd_toolkit/ has no built extension: programs they start
 # must import the installed package, not what lies in the current folder.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: sums in one order, and small networks are quicker so."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

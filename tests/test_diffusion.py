@@ -13,16 +13,10 @@ from mvd_toolkit.options import parse_options
 from mvd_toolkit.testing import check_predictor, make_tiny_dataset
 from mvd_toolkit.train import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPEC = plugins.predictor("diffusion")
 SMALL = {"width": 16, "blocks": 2, "sampling": 4, "batch_size": 24}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

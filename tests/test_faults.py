@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 
 from mvd_toolkit import VoxelGrid, io, save
@@ -31,6 +30,8 @@ from mvd_toolkit.model import Model
 from mvd_toolkit.pair_file import read_pair
 from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
 from mvd_toolkit.testing import make_tiny_dataset
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and capabilities of Linux")
 
@@ -107,14 +108,6 @@ def read_only(folder: Path) -> Iterator[None]:
 def full(folder: Path) -> Iterator[None]:
     with full_disk():
         yield
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("fault", [full, read_only])

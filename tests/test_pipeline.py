@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from mvd_toolkit import VoxelGrid, io
 from mvd_toolkit.errors import InputError, OutputExistsError, ThresholdError, UsageError
 from mvd_toolkit.pipeline import run_pipeline
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RECIPE = """
 [convert]
@@ -41,14 +42,6 @@ methods = ["nearest", "sdf"]
 metrics = ["iou", "recall"]
 report = "report.html"
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def write_shapes(folder: Path, first: int = 0, last: int = 12) -> None:

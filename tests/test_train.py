@@ -1,3 +1,7 @@
+"""Training: it learns, and a run that is stopped, killed or changed."""
+
+from __future__ import annotations
+
 import json
 import math
 import os
@@ -10,20 +14,20 @@ import xml.dom.minidom
 
 import pytest
 import torch
+from runs import metrics, same_files
 
 from mvd_toolkit import plugins
 from mvd_toolkit.data import PairDataset
 from mvd_toolkit.directory_lock import only_writer
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
 from mvd_toolkit.features import face_views, first_depth
-from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import Model
-from mvd_toolkit.parallel import Parallel
 from mvd_toolkit.silhouette_weights import _boundary
 from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.train import TrainingStopped, train
-from mvd_toolkit.training_batches import Batch
-from mvd_toolkit.training_settings import PRESETS, Settings, make_settings, parse_rules
+from mvd_toolkit.training_settings import make_settings
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEFAULT = {
     "options": {"width": 8, "blocks": 1, "features.behind": 4},
@@ -42,26 +46,6 @@ PAPER = {
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return make_tiny_dataset(tmp_path_factory.mktemp("data") / "tiny", low=8, scale=4, count=8)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def metrics(run):
-    """The lines of metrics.jsonl without the times."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
-
-
-def same_files(one, two):
-    names = sorted(path.name for path in one.iterdir())
-    assert names == sorted(path.name for path in two.iterdir())
-    return all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
 
 
 def test_training_lowers_the_loss_and_its_model_predicts(dataset, tmp_path):
@@ -366,139 +350,6 @@ def test_no_training_shapes_is_an_input_error(tmp_path):
 def test_a_device_that_is_not_there_is_unavailable(dataset, tmp_path):
     with pytest.raises(UnavailableError, match="device 'cuda:77' cannot be used"):
         train(dataset, tmp_path / "run", steps=1, device="cuda:77", **DEFAULT)
-
-
-# Settings
-
-
-def test_set_options_reach_their_role_and_are_typed():
-    settings = make_settings(
-        options={
-            "width": "16",
-            "depth.blocks": "3",
-            "features.behind": "6",
-            "depth.quantile": "0.4",
-            "symmetries": "2",
-        }
-    )
-    silhouette, depth = settings.options["silhouette"], settings.options["depth"]
-    assert (silhouette["options"]["width"], depth["options"]["width"]) == (16, 16)
-    assert depth["options"]["blocks"] == 3
-    assert silhouette["options"]["blocks"] == plugins.backbone("unet").options().blocks
-    assert silhouette["features"]["behind"] == depth["features"]["behind"] == 6
-    assert depth["quantile"] == 0.4
-    assert silhouette["symmetries"] == depth["symmetries"] == 2
-    assert "quantile" not in silhouette
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"preset": "fast"}, "preset: expected one of default, paper"),
-        ({"steps": 3, "epochs": 2}, "expected one of epochs, steps, minutes, found 2"),
-        ({"options": {"wdth": "3"}}, "unet has no option 'wdth'"),
-        ({"options": {"width": "x"}}, "expected a whole number, found 'x'"),
-        ({"options": {"depth.quantile": "2"}}, "quantile: expected between 0 and 1"),
-        ({"options": {"features.colour": "2"}}, "has no option 'features.colour'"),
-        ({"batch_size": 0}, "batch_size: expected at least 1, found 0"),
-        ({"faces": 7}, "faces: expected at most 6, found 7"),
-        ({"lr": float("nan")}, "lr: expected"),
-        ({"momentum": 1}, "training has no setting 'momentum'"),
-        ({"options": {"train.momentum": 1}}, "unet has no option 'train.momentum'"),
-        ({"options": {"train.ema": "x"}}, "'ema' of train: expected a number or none, found 'x'"),
-        ({"patience": 0}, "patience: expected at least 1, found 0"),
-        ({"rules": {"all": 1.0}}, r"expected some of any, half, centre, soft, found \['all'\]"),
-        ({"preset": "paper", "adversarial": 1.0}, "preset paper has losses of its own"),
-    ],
-)
-def test_settings_that_make_no_sense_are_usage_errors(arguments, message):
-    with pytest.raises(UsageError, match=message):
-        make_settings(**arguments)
-
-
-def test_set_reaches_the_training_too():
-    settings = make_settings(options={"train.ema": "none", "train.betas": "0.5,0.9"}, lr=0.5)
-    assert (settings.ema, settings.betas, settings.lr) == (None, (0.5, 0.9), 0.5)
-    assert make_settings(options={"train.lr": "0.25"}).lr == 0.25
-
-
-def test_rules_are_read_from_text():
-    assert parse_rules("half") == {"half": 1.0}
-    assert parse_rules("any=0.5, centre=0.25") == {"any": 0.5, "centre": 0.25}
-    for text in ("some", "any=x", "any=0", "any=-1", ""):
-        with pytest.raises(UsageError, match="low rule"):
-            parse_rules(text)
-
-
-def test_an_unknown_backbone_lists_the_known():
-    with pytest.raises(UnavailableError, match=r"no backbone 'vit': these are installed: .*unet"):
-        make_settings(backbone="vit")
-
-
-def test_the_paper_preset_is_the_authors():
-    settings = make_settings("paper", options={"depth.range": "35"})
-    assert settings.kind == "paper"
-    assert settings.depth == settings.silhouette == "resnet"
-    assert settings.options["depth"]["options"] == {
-        "width": 128,
-        "blocks": 16,
-        "variant": "authors",
-    }
-    assert settings.options["depth"]["range"] == 35.0
-    assert (settings.lr, settings.betas, settings.batch_size) == (1e-4, (0.5, 0.9), 64)
-    assert settings.weight_decay == 0
-    assert settings.clip is settings.ema is None
-
-
-@pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_settings_survive_json(preset):
-    settings = make_settings(preset, steps=5)
-    again = Settings.from_dict(json.loads(json.dumps(settings.to_dict())))
-    assert again.to_dict() == settings.to_dict()
-    assert again.betas == settings.betas
-
-
-# Learner
-
-
-class Line(torch.nn.Module):
-    """One weight; its loss is the weight times the first depth."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(1))
-
-    def loss(self, low, rule_index, odms, faces):
-        loss = (self.weight * odms.flatten()[0]).sum()
-        return loss, {"loss": float(loss.detach())}
-
-
-def learn(settings, depths):
-    learner = Learner("depth", Line(), settings, Parallel(torch.device("cpu")))
-    figures = []
-    for step, depth in enumerate(depths):
-        odms = torch.full((1, 6, 4, 4), float(depth))
-        low = torch.zeros(1, 1, 1, 1, dtype=torch.bool)
-        figures.append(learner.step(Batch(low, torch.zeros(1).long(), odms), step, 0.1))
-    return learner, figures
-
-
-def test_the_average_follows_the_weights():
-    learner, _ = learn(make_settings(ema=0.9, weight_decay=0.0, clip=1.0), [1.0] * 30)
-    weight, average = learner.predictor.weight.item(), learner.average.weight.item()
-    assert weight == pytest.approx(1 - 30 * 0.1, abs=1e-3)
-    assert weight < average < 1
-
-
-def test_without_averaging_the_average_is_the_weights():
-    learner, _ = learn(PRESETS["paper"], [1.0] * 3)
-    assert torch.equal(learner.predictor.weight, learner.average.weight)
-
-
-def test_a_gradient_that_is_not_finite_is_skipped_and_told():
-    learner, figures = learn(make_settings(weight_decay=0.0), [float("nan"), 1.0])
-    assert [line["skipped"] for line in figures] == [1.0, 0.0]
-    assert learner.predictor.weight.item() == pytest.approx(0.9)
 
 
 # A predictor that a plugin trains by itself

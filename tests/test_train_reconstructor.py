@@ -4,6 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from runs import metrics
 from viewed_shapes import make_tiny_views
 
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
@@ -19,6 +20,8 @@ from mvd_toolkit.train_reconstructor import (
 )
 from mvd_toolkit.training_loop import TrainingStopped
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {
     "options": {"width": 8, "blocks": 1, "latent": 16},
     "batch_size": 4,
@@ -30,20 +33,6 @@ SMALL = {
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return make_tiny_views(tmp_path_factory.mktemp("views") / "data")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def metrics(run):
-    """The lines of metrics.jsonl without the times."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
 def weights(model):

@@ -14,6 +14,11 @@ import pytest
 from mvd_toolkit import VoxelGrid
 from mvd_toolkit.cli import run
 
+CUBE = """
+v 10 20 30\nv 14 20 30\nv 14 24 30\nv 10 24 30\nv 10 20 34\nv 14 20 34\nv 14 24 34\nv 10 24 34
+f 1 2 3 4\nf 5 6 7 8\nf 1 2 6 5\nf 2 3 7 6\nf 3 4 8 7\nf 4 1 5 8
+"""
+
 
 @dataclass
 class Result:
@@ -60,6 +65,14 @@ def ball_file(ball: VoxelGrid, tmp_path: Path) -> Path:
 
     path = tmp_path / "ball.binvox"
     save(ball, path)
+    return path
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Path:
+    """A cube of edge 4 with its corner at (10, 20, 30)."""
+    path = tmp_path / "cube.obj"
+    path.write_text(CUBE)
     return path
 
 
