@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,15 +62,8 @@ def processes() -> Iterator[Executor]:
 
 
 @pytest.fixture(scope="module")
-def dask() -> Iterator[Executor]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield of_dask(client)
+def dask(dask_client: Any) -> Executor:
+    return of_dask(dask_client)
 
 
 @pytest.fixture(params=["processes", "dask"])

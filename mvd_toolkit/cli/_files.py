@@ -246,14 +246,19 @@ def describe(outcome: Outcome[Source, Made]) -> dict[str, Any]:
     return item
 
 
+def say_trace(out: Output, error: Exception | None) -> None:
+    """With ``--debug``, where the error of an item came from."""
+    if out.debug and error is not None:
+        out.say("".join(traceback.format_exception(error)).rstrip())
+
+
 def _talk(out: Output, outcome: Outcome[Source, Made], single: bool) -> None:
     made = outcome.result
     path = outcome.source.path
     if made is None:
         if not single:
             out.say(f"failed   {path}")
-            if out.debug and outcome.error is not None:
-                out.say("".join(traceback.format_exception(outcome.error)).rstrip())
+            say_trace(out, outcome.error)
         return
     for note in made.notes:
         out.warn(f"{path}: {note}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,8 +62,7 @@ def convert(
             out.item(item | ({"why": outcome.why} if outcome.why else {}))
             if outcome.status == "failed":
                 failures.append(f"{outcome.source}: {outcome.why}")
-            if out.debug and outcome.error is not None:
-                out.say("".join(traceback.format_exception(outcome.error)).rstrip())
+            _files.say_trace(out, outcome.error)
 
         report = convert_dataset(
             shapes,

@@ -224,6 +224,7 @@ class Scoring:
                         log.add(row)
                     else:
                         rows[row.name, row.method] = row
+                _files.say_trace(out, outcome.error)
                 progress.finish(outcome.source.name)
 
             def attempt(item: Item | Case) -> list[Row]:

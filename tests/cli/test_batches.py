@@ -150,35 +150,28 @@ def test_only_one_kind_of_workers(mvd: Mvd, grids: Path) -> None:
 
 
 def test_dask_with_a_killed_worker_gives_the_same_files(
-    grids: Path, tmp_path: Path, tiny_model: Path
+    grids: Path, tmp_path: Path, tiny_model: Path, dask_client: Any
 ) -> None:
     """A scheduler and two worker processes; one is killed when a third of the items is made."""
-    distributed = pytest.importorskip("distributed")
     ended: list[str] = []
     here = mvd_toolkit.upscale_many(grids, tmp_path / "here", model=tiny_model, threads=1)
     assert [outcome.error for outcome in here] == [None] * COUNT
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        victim = next(iter(client.run(os.getpid).values()))
+    victim = next(iter(dask_client.run(os.getpid).values()))
 
-        def on_outcome(outcome: Any) -> None:
-            ended.append(outcome.source.path.name)
-            if len(ended) == COUNT // 3:
-                os.kill(victim, signal.SIGKILL)
+    def on_outcome(outcome: Any) -> None:
+        ended.append(outcome.source.path.name)
+        if len(ended) == COUNT // 3:
+            os.kill(victim, signal.SIGKILL)
 
-        outcomes = mvd_toolkit.upscale_many(
-            grids,
-            tmp_path / "out",
-            model=tiny_model,
-            threads=1,
-            executor=client,
-            on_outcome=on_outcome,
-        )
-        assert victim not in client.run(os.getpid).values()
+    outcomes = mvd_toolkit.upscale_many(
+        grids,
+        tmp_path / "out",
+        model=tiny_model,
+        threads=1,
+        executor=dask_client,
+        on_outcome=on_outcome,
+    )
+    assert victim not in dask_client.run(os.getpid).values()
     assert [outcome.error for outcome in outcomes] == [None] * COUNT
     assert len(set(ended)) == len(ended) == COUNT
     assert hashes(tmp_path / "out") == hashes(tmp_path / "here")

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,23 +133,13 @@ def test_scores_though_the_command_is_killed(shapes: Path, whole: Path, tmp_path
     assert len(logged(log)) == len(set(logged(log))) == 2 * (COUNT + 1)
 
 
-@pytest.fixture(scope="module")
-def dask() -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
-
-
-def test_scores_by_dask_though_a_worker_is_killed(shapes: Path, whole: Path, dask: Any) -> None:
-    victim = next(iter(dask.run(os.getpid).values()))
+def test_scores_by_dask_though_a_worker_is_killed(
+    shapes: Path, whole: Path, dask_client: Any
+) -> None:
+    victim = next(iter(dask_client.run(os.getpid).values()))
     rows = []
     items = find_items(shapes, edges=(8, 32))
-    for row in evaluate(items, ["nearest", "sdf"], ["iou"], workers=dask):
+    for row in evaluate(items, ["nearest", "sdf"], ["iou"], workers=dask_client):
         rows.append(row)
         if len(rows) == COUNT:
             os.kill(victim, signal.SIGKILL)
@@ -160,9 +150,11 @@ def test_scores_by_dask_though_a_worker_is_killed(shapes: Path, whole: Path, das
     assert [str(row.scores.get("iou", "")) for row in rows] == [row["iou"] for row in table]
 
 
-def test_a_dataset_by_dask(mvd: Mvd, shapes: Path, whole: Path, dask: Any, tmp_path: Path) -> None:
+def test_a_dataset_by_dask(
+    mvd: Mvd, shapes: Path, whole: Path, dask_client: Any, tmp_path: Path
+) -> None:
     out = tmp_path / "dataset"
-    address = dask.scheduler.address
+    address = dask_client.scheduler.address
     assert mvd("convert", shapes, "-o", out, *PAIRS, "--dask", address).code == 4
     assert content(out) == content(whole / "dataset")
 
