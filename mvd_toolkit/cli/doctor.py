@@ -21,9 +21,9 @@ def doctor(
     quiet: QuietFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Check the installation: core, libraries, devices, plugins, default model.
+    """Check the installation: core, libraries, devices, plugins, default models.
 
-    Exit code 5 when `mvd upscale` could not run here.
+    Exit code 5 when `mvd upscale` or `mvd reconstruct` could not run here.
     """
     from mvd_toolkit.errors import UnavailableError
 
@@ -129,6 +129,18 @@ def _default_model() -> str:
     return f"loads, and upscales a ball from 16 to {result.grid.shape[0]} in {seconds:.1f} s"
 
 
+def _default_reconstructor() -> str:
+    import numpy as np
+
+    from mvd_toolkit import Reconstructor
+
+    picture = np.full((64, 64, 3), 255, np.uint8)
+    picture[12:52, 16:48] = 90
+    made = Reconstructor.load().detailed(picture)
+    seconds = made.seconds["networks"] + made.seconds["upscale"]
+    return f"loads, and makes {made.grid.shape[0]} of a picture in {seconds:.1f} s"
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "tool": _tool,
     "machine": _machine,
@@ -138,4 +150,5 @@ CHECKS: dict[str, Callable[[], str]] = {
     "cuda": cuda,
     "plugins": _plugins,
     "default model": _default_model,
+    "pictures": _default_reconstructor,
 }

@@ -224,14 +224,13 @@ def test_models_that_cannot_be_loaded(
     assert "1 of 2 models cannot be loaded: broken" in result.document["error"]["message"]
 
 
-def test_doctor(mvd: Callable[..., Any], tiny_model: Path, monkeypatch: Any) -> None:
+def test_doctor(mvd: Callable[..., Any], monkeypatch: Any) -> None:
     from mvd_toolkit import model_directory
 
-    monkeypatch.setattr(model_directory, "PACKAGED", tiny_model.parent)
-    monkeypatch.setattr(model_directory, "DEFAULT_NAME", "tiny")
     document = mvd("doctor", "--json").document
     assert all(item["ok"] for item in document["items"])
     monkeypatch.setattr(model_directory, "DEFAULT_NAME", "none")
+    monkeypatch.setattr(model_directory, "RECONSTRUCTOR_NAME", "none")
     result = mvd("doctor")
     assert result.code == 5
-    assert "not usable: default model; the lines above say why" in result.err
+    assert "not usable: default model, pictures; the lines above say why" in result.err
