@@ -1,7 +1,7 @@
 import pytest
 
 from mvd_toolkit.errors import InputError
-from mvd_toolkit.shape_files import find_shapes
+from mvd_toolkit.shape_files import family, find_shapes, listed_shapes
 
 
 def touch(folder, *names):
@@ -43,6 +43,21 @@ def test_meshes_go_before_voxels_and_voxels_are_taken_without_them(tmp_path):
     touch(tmp_path, "a/table.stl", "b/table.binvox", "b/lamp_32.npz")
     assert named(find_shapes([tmp_path])) == [("table", "y")]
     assert named(find_shapes([tmp_path / "b"])) == [("lamp_32", "y"), ("table", "y")]
+
+
+def test_a_list_names_shapes_as_their_folders_do(tmp_path):
+    files = ["02691156/1a04/model.obj", "chair/train/chair_0001.off", "table.stl"]
+    touch(tmp_path, *files)
+    listed = listed_shapes(tmp_path / file for file in files)
+    assert named(listed) == [("02691156-1a04", "y"), ("chair_0001", "z"), ("table", "y")]
+    assert sorted(listed, key=str) == find_shapes([tmp_path])
+
+
+def test_shapes_of_one_name_and_content_are_of_one_family(tmp_path):
+    touch(tmp_path, "a/model.obj", "b/model.obj", "c/model.obj", "d/other.obj")
+    (tmp_path / "c" / "model.obj").write_text("longer")
+    families = [family(shape) for shape in find_shapes([tmp_path])]
+    assert families == ["model 1", "model 1", "model 6", "other 1"]
 
 
 def test_a_file_is_taken_whatever_its_suffix_and_none_twice(tmp_path):
