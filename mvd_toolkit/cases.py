@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mvd_toolkit import _core, io, ops
 from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE, bits_rule
-from mvd_toolkit.data import pair_files, read_description
+from mvd_toolkit.data import edges_of, pair_files
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.io.mesh import Mesh
@@ -286,12 +286,7 @@ def category_of(name: str, pattern: str = CATEGORY) -> str:
 def _stored_pairs(
     dataset: Path, split: str, edges: tuple[int, int] | None, low_rule: str, category: str
 ) -> list[Item]:
-    known = [tuple(pair) for pair in read_description(dataset)["pairs"]]
-    fitting = [pair for pair in known if edges in (None, pair)]
-    if len(fitting) != 1:
-        listed = ", ".join(f"{a}:{b}" for a, b in known)
-        raise UsageError(f"{dataset}: expected the edges of one kind of pair; it has {listed}")
-    low, high = fitting[0]
+    low, high = edges_of(dataset, *(edges or (None, None)))
     ending = pair_file_name("", low, high)
     names = {path: path.name.removesuffix(ending) for path in pair_files(dataset, split, low, high)}
     if not names:

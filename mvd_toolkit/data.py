@@ -209,11 +209,12 @@ def edges_of(dataset: str | Path, low: int | None, high: int | None) -> tuple[in
     known = [tuple(pair) for pair in read_description(dataset)["pairs"]]
     fitting = [(a, b) for a, b in known if low in (None, a) and high in (None, b)]
     if len(fitting) != 1:
-        listed = ", ".join(f"{a}:{b}" for a, b in known)
-        raise UsageError(
-            f"{dataset}: expected the edges of one kind of pair, "
-            f"found {low or '?'}:{high or '?'}; the dataset has {listed}"
-        )
+        listed = ", ".join(f"{a}:{b}" for a, b in known) or "none"
+        if fitting or low is high is None:
+            raise UsageError(
+                f"{dataset}: expected one kind of pair, found {listed}; --pairs names one"
+            )
+        raise UsageError(f"{dataset}: expected pairs of {low or '?'}:{high or '?'}, found {listed}")
     return fitting[0]
 
 

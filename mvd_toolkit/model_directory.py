@@ -34,7 +34,6 @@ CONFIG: Final = "config.json"
 UPSCALER: Final = "upscaler"
 """Folder of a reconstructor's directory, of the model that makes its grids fine."""
 
-
 _TORCH_NAMES: Final = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -102,6 +101,9 @@ def find_model(model: str | Path | None, default: str | None = None) -> Path:
     if bare and text in packaged_models():
         return PACKAGED / text
     directory = Path(model)
+    of_run = directory / "model"
+    if not (directory / CONFIG).exists() and (of_run / CONFIG).is_file():
+        raise UnavailableError(f"no model {text!r}: this is a training run, its model is {of_run}")
     if directory.is_dir():
         return directory
     raise UnavailableError(

@@ -59,8 +59,12 @@ def test_fractions_that_are_no_shares_are_refused(fractions):
 def test_a_dataset_of_two_kinds_asks_which(tmp_path):
     make_tiny_dataset(tmp_path, low=4, scale=4)
     make_tiny_dataset(tmp_path, low=8, scale=4)
-    with pytest.raises(UsageError, match="the dataset has 4:16, 8:32"):
+    with pytest.raises(
+        UsageError, match="expected one kind of pair, found 4:16, 8:32; --pairs names one"
+    ):
         PairDataset(tmp_path, "train")
+    with pytest.raises(UsageError, match=r"expected pairs of 4:32, found 4:16, 8:32"):
+        PairDataset(tmp_path, "train", low=4, high=32)
     assert PairDataset(tmp_path, "train", low=8).high == 32
 
 

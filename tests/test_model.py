@@ -234,6 +234,14 @@ def test_saving_replaces_models_only_and_only_when_told(saved, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "thesis"]
 
 
+def test_a_training_run_says_where_its_model_is(saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "run" / "model")
+    with pytest.raises(
+        UnavailableError, match=r"this is a training run, its model is .*run/model$"
+    ):
+        Model.load(tmp_path / "run")
+
+
 def test_names_paths_and_the_default(saved, tmp_path, monkeypatch):
     monkeypatch.setattr(model_directory, "PACKAGED", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
