@@ -137,7 +137,7 @@ def oracle(
     """Carving with the true depth maps: the most that six views can give.
 
     Under other rules than *any* the coarse grid is no superset of the truth, and a dilated one is
-    carved (DESIGN: the ceiling is about 0.93 then).
+    carved (the ceiling of IoU is about 0.93 then).
 
     Args:
         low: (X, Y, Z) coarse grid.

@@ -15,10 +15,16 @@ from mvd_toolkit.specs import Role
 
 SCHEMA: Final = "mvd.model/1"
 
+_TAKEN_BY: Final = {
+    "mvd.model": "mvd upscale -m",
+    "mvd.reconstructor": "mvd reconstruct -m",
+}
+"""The command that takes a model of a kind, by its schema without the version."""
+
 
 @dataclass(frozen=True)
 class Fusion:
-    """How six silhouettes and depths become voxels (DESIGN §3).
+    """How six silhouettes and depths become voxels; see docs/method.md.
 
     Attributes:
         silhouette_threshold: a pixel is silhouette when its probability is above it.
@@ -134,7 +140,9 @@ def without_schema(values: Any, schema: str) -> dict[str, Any]:
     """
     if not isinstance(values, dict) or values.get("schema") != schema:
         found = values.get("schema") if isinstance(values, dict) else type(values).__name__
-        raise InputError(f"schema: expected {schema!r}, found {found!r}")
+        takes = _TAKEN_BY.get(str(found).partition("/")[0])
+        hint = f", which `{takes}` takes" if takes else ""
+        raise InputError(f"schema: expected {schema!r}, found {found!r}{hint}")
     return {key: value for key, value in values.items() if key != "schema"}
 
 

@@ -131,7 +131,7 @@ PRESETS: Final[Mapping[str, Settings]] = {
         rules={"any": 1.0},
     ),
 }
-"""``--preset``: "paper" follows the authors' code (DESIGN §3); what differs is told in its run."""
+"""``--preset``: "paper" follows the authors' code, see docs/method.md; a run tells what differs."""
 
 
 def make_settings(

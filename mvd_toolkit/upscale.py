@@ -1,8 +1,9 @@
 """`Upscaler`: a coarse grid in, a fine one out.
 
-The stage's whole story, in order (DESIGN §3): fill the grid, guess how it was made, ask the two
-predictors for six fine silhouettes and depths, turn them into ODMs, smooth those, carve them out
-of the nearest-upsampled grid, pool to the size asked for. No step builds a dense fine grid.
+The stage's whole story, in order: fill the grid, guess how it was made, ask the two predictors for
+six fine silhouettes and depths, turn them into ODMs, smooth those, carve them out of the
+nearest-upsampled grid, pool to the size asked for; docs/method.md tells why. No step builds a dense
+fine grid.
 
 A grid of fractions (rule *soft*) is not carved: each of its coarse voxels gets the number of fine
 ones that it says, those that the depths make likeliest.

@@ -101,6 +101,7 @@ def test_the_config_names_the_plugin_and_its_version(saved):
         "smooth_threshold": 6.0,
         "smooth_window": 7,
         "structure_votes": 2,
+        "keep_coverage": True,
     }
 
 
@@ -132,6 +133,7 @@ def test_the_hash_follows_weights_and_fusion_and_nothing_else():
     ("change", "message"),
     [
         (lambda c: c.update(schema="mvd.model/9"), "schema: expected 'mvd.model/1'"),
+        (lambda c: c.update(schema="mvd.reconstructor/1"), "which `mvd reconstruct -m` takes"),
         (lambda c: c.update(colour="red"), "unknown key 'colour'"),
         (lambda c: c["fusion"].update(votes=3), "unknown key 'fusion.votes'"),
         (lambda c: c["fusion"].update(structure_votes=9), "structure_votes: expected 1 to 6"),
