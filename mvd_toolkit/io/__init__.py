@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mvd_toolkit.errors import InputError, MVDError, UnavailableError, UsageError
+from mvd_toolkit.errors import FormatWarning, InputError, MVDError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid, check_is_grid
 from mvd_toolkit.io.atomic import atomic, check_target
-from mvd_toolkit.io.format import Format, FormatWarning
+from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.formats import format_of_suffix, known_formats, output_format, sniff, stem
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.mesh import Mesh, MeshReport

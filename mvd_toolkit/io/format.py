@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from mvd_toolkit.errors import FormatWarning as FormatWarning
 from mvd_toolkit.io.limits import Limits
 
 HEAD_BYTES = 4096

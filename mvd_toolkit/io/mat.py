@@ -24,9 +24,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.errors import FormatWarning, InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
-from mvd_toolkit.io.format import Format, FormatWarning
+from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.occupancy import Layout, Stream, check_deflated, read_occupancy, slabs
 

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import _core
-from mvd_toolkit.errors import InputError
+from mvd_toolkit.errors import FormatWarning, InputError
 from mvd_toolkit.grid import WORD_BITS, Vector, VoxelGrid, words_per_line
-from mvd_toolkit.io.format import FormatWarning
 from mvd_toolkit.io.occupancy import placed
 
 ALIGNED = 1e-4

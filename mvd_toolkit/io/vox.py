@@ -29,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import _core
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.errors import FormatWarning, InputError, UsageError
 from mvd_toolkit.grid import WORD_BITS, VoxelGrid, words_per_line
-from mvd_toolkit.io.format import Format, FormatWarning
+from mvd_toolkit.io.format import Format
 from mvd_toolkit.io.limits import Limits
 from mvd_toolkit.io.vox_chunks import (
     MODEL_EDGE,
