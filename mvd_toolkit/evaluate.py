@@ -24,6 +24,7 @@ from mvd_toolkit.evaluation_summary import markdown, summarise
 from mvd_toolkit.executors import executor_of, threads_each
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.methods import PREDICTION, Method, find_method
+from mvd_toolkit.model_config import check_type
 
 __all__ = [
     "Match",
@@ -135,6 +136,10 @@ class Row:
         """
         try:
             scores = {k: float("nan" if v is None else v) for k, v in values["scores"].items()}
+            for key in ("name", "method", "category", "low_rule", "error"):
+                check_type(values.get(key, ""), str, key)
+            check_type(values.get("seconds", 0.0), (int, float), "seconds")
+            check_type(values.get("exit_code", 0), int, "exit_code")
             return cls(**{**values, "scores": scores})
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise InputError(f"expected a row of an evaluation, found {values!r}") from error

@@ -233,7 +233,7 @@ def _build(role: Role, section: dict[str, Any], directory: Path, scale: int) -> 
         )
     try:
         return cast(torch.nn.Module, predictor_class(kind, role).from_config(values))
-    except (InputError, UsageError, TypeError, ValueError) as error:
+    except (InputError, UsageError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{directory / CONFIG}: {role}: {error}") from error
 
 

@@ -151,7 +151,7 @@ class ReconstructorModel:
             )
         try:
             network = _network(config)
-        except (UsageError, TypeError, ValueError) as error:
+        except (UsageError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{directory / CONFIG}: {error}") from error
         state = read_weights(directory / WEIGHTS, network.state_dict(), needs)
         network.load_state_dict(state)

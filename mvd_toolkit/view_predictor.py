@@ -82,10 +82,10 @@ class ViewPredictor(nn.Module, ABC):
         super().__init__()
         self.view_config = config
         spec = find_backbone(config.backbone)
-        self.backbone = spec.build(
-            config.features.channels, self.outputs(), config.scale, **config.options
-        )
         options = parse_options(spec, config.options)
+        self.backbone = spec.build(
+            config.features.channels, self.outputs(), config.scale, **options
+        )
         self.tiles = FaceTiles(spec, options, quick_head(self.backbone) is not None)
 
     @classmethod

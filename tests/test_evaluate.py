@@ -237,3 +237,7 @@ def test_a_log_of_another_recipe_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("{}\n")
     with pytest.raises(InputError, match="is no log of an evaluation"):
         read_rows([tmp_path / "other"])
+    rows = (tmp_path / "rows.jsonl").read_text() + '{"name": [], "scores": {}}\n'
+    (tmp_path / "rows.jsonl").write_text(rows)
+    with pytest.raises(InputError, match="expected a row of an evaluation"):
+        read_rows([tmp_path / "rows.jsonl"])

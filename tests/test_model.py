@@ -150,6 +150,8 @@ def test_the_hash_follows_weights_and_fusion_and_nothing_else():
         (lambda c: c["depth"].update(colour="red"), "depth: .*colour"),
         (lambda c: c["depth"].update(backbone=7), "depth.backbone: expected a name"),
         (lambda c: c["depth"]["options"].update(width=16), "expected shape .* found"),
+        (lambda c: c["depth"]["options"].update(width=-1), "width: expected at least 1"),
+        (lambda c: c["depth"]["features"].update(behind=-40), "depth: "),
     ],
 )
 def test_a_wrong_config_says_what_is_wrong(saved, change, message):

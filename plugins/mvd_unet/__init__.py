@@ -26,6 +26,11 @@ class UNetOptions:
     top_blocks: int = 1
     blocks: int = 2
 
+    def __post_init__(self) -> None:
+        for name, least in (("width", 1), ("top_blocks", 0), ("blocks", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, found {getattr(self, name)}")
+
 
 def build(
     in_channels: int,
