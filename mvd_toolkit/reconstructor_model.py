@@ -150,10 +150,12 @@ class ReconstructorModel:
                 "installed (`mvd plugins` lists what is)"
             )
         try:
-            network = _network(config)
+            with torch.device("meta"):  # where it costs nothing
+                expected = _network(config).state_dict()
         except (UsageError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{directory / CONFIG}: {error}") from error
-        state = read_weights(directory / WEIGHTS, network.state_dict(), needs)
+        state = read_weights(directory / WEIGHTS, expected, needs)
+        network = _network(config)
         network.load_state_dict(state)
         return cls(config, network)
 

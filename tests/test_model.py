@@ -151,6 +151,7 @@ def test_the_hash_follows_weights_and_fusion_and_nothing_else():
         (lambda c: c["depth"].update(backbone=7), "depth.backbone: expected a name"),
         (lambda c: c["depth"]["options"].update(width=16), "expected shape .* found"),
         (lambda c: c["depth"]["options"].update(width=-1), "width: expected at least 1"),
+        (lambda c: c["depth"]["options"].update(blocks=2**63 - 1), "blocks: expected 0 to 64"),
         (lambda c: c["depth"]["features"].update(behind=-40), "depth: "),
     ],
 )

@@ -45,6 +45,8 @@ class DiffusionOptions:
         for name in ("steps", "batch_size", "width", "blocks", "sampling"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if self.blocks > 64:
+            raise ValueError(f"blocks: expected at most 64, found {self.blocks}")
 
 
 def fit(dataset: Path, run: Path, **options: Any) -> None:

@@ -29,9 +29,9 @@ class NAFNetOptions:
     def __post_init__(self) -> None:
         if self.width < 2 or self.width % 2:
             raise ValueError(f"width: expected an even number, found {self.width}")
-        if self.blocks < 0 or self.middle < 1:
+        if not (0 <= self.blocks <= 64 and 1 <= self.middle <= 64):
             raise ValueError(
-                f"blocks, middle: expected at least 0 and 1, found {self.blocks} and {self.middle}"
+                f"blocks, middle: expected 0 and 1 to 64, found {self.blocks} and {self.middle}"
             )
 
 

@@ -29,9 +29,10 @@ class ResidualOptions:
     def __post_init__(self) -> None:
         if self.width < 8 or self.width % 8:
             raise ValueError(f"width: expected a multiple of 8, found {self.width}")
-        for name in ("latent", "blocks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if self.latent < 1:
+            raise ValueError(f"latent: expected at least 1, found {self.latent}")
+        if not 1 <= self.blocks <= 64:
+            raise ValueError(f"blocks: expected 1 to 64, found {self.blocks}")
 
 
 def build(size: int, edge: int, **options: int) -> torch.nn.Module:

@@ -27,9 +27,11 @@ class UNetOptions:
     blocks: int = 2
 
     def __post_init__(self) -> None:
-        for name, least in (("width", 1), ("top_blocks", 0), ("blocks", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, found {getattr(self, name)}")
+        if self.width < 1:
+            raise ValueError(f"width: expected at least 1, found {self.width}")
+        for name in ("top_blocks", "blocks"):
+            if not 0 <= getattr(self, name) <= 64:
+                raise ValueError(f"{name}: expected 0 to 64, found {getattr(self, name)}")
 
 
 def build(
