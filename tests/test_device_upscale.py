@@ -18,6 +18,7 @@ from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.low_rule import any_pooled, any_pooled_batch
 from mvd_toolkit.model import Fusion, Model, ModelConfig
+from mvd_toolkit.ops import depth_maps, packing
 from mvd_toolkit.packed import PackedGrids
 from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
 from mvd_toolkit.upscale import SOFT_LEVELS, Upscaler
@@ -38,9 +39,10 @@ def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def core_of(array: Any, name: str) -> Any:
         return DeviceCore(CPU, _core.emulated) if isinstance(array, torch.Tensor) else _core
 
-    for module in (_arrays, ops):
-        monkeypatch.setattr(module, "as_array", as_on_device)
-        monkeypatch.setattr(module, "core_of", core_of)
+    for module in (_arrays, depth_maps, packing):
+        for replacement, name in ((as_on_device, "as_array"), (core_of, "core_of")):
+            if name in vars(module):
+                monkeypatch.setattr(module, name, replacement)
 
 
 @pytest.fixture(scope="module")
