@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,13 @@ def chosen(targets: Sequence[Target], seed: int, number: int) -> tuple[Target, b
 
 
 class Child:
-    """A forked process that does inputs and tells in shared memory which one it is at."""
+    """A forked process that does inputs and tells in shared memory which one it is at.
 
-    def __init__(self) -> None:
+    ``only`` names the targets whose inputs are done; the others' numbers are passed over.
+    """
+
+    def __init__(self, only: Collection[str] = ()) -> None:
+        self.only = only
         self.at = mmap.mmap(-1, 8)
 
     def run(self, targets: Sequence[Target], seed: int, block: Block, begin: int, end: int) -> str:
@@ -112,6 +116,8 @@ class Child:
         for number in range(begin, end):
             self.at[:8] = struct.pack("<q", number)
             target, content = chosen(targets, seed, number)
+            if self.only and target.name not in self.only:
+                continue
             signal.alarm(SECONDS)
             start = time.process_time()
             try:
@@ -164,9 +170,7 @@ def main() -> None:
         done = {row["start"]: row for row in map(json.loads, lines)}
     with tempfile.TemporaryDirectory() as folder:
         targets = list(all_targets(Path(folder)).values())
-        if args.only:
-            targets = [target for target in targets if target.name in args.only]
-        child = Child()
+        child = Child(args.only or ())
         for start in range(args.start, args.start + args.inputs, BLOCK):
             if start in done:
                 continue
