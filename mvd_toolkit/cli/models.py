@@ -29,11 +29,11 @@ def models(
     is then 5.
     """
     from mvd_toolkit.errors import InputError, MVDError, UnavailableError
-    from mvd_toolkit.model_directory import CONFIG, PACKAGED
+    from mvd_toolkit.model_directory import PACKAGED
 
     out = output(ctx)
     root = PACKAGED if folder is None else folder
-    found = sorted({path.parent for path in root.glob(f"**/{CONFIG}")})
+    found = _model_directories(root)
     if folder is not None and not found:
         raise InputError(f"{folder}: expected folders with a config.json, found none")
     rows, broken = [], []
@@ -52,6 +52,14 @@ def models(
             f"{len(broken)} of {len(found)} models cannot be loaded: {', '.join(broken)}"
         )
     out.finish()
+
+
+def _model_directories(root: Path) -> list[Path]:
+    """The folders with a config, but for those of predictors that keep files of their own."""
+    from mvd_toolkit.model_directory import CONFIG, ROLES
+
+    found = {path.parent for path in root.glob(f"**/{CONFIG}")}
+    return sorted(d for d in found if d.name not in ROLES or d.parent not in found)
 
 
 def _load(name: str, directory: Path) -> dict[str, Any]:

@@ -211,6 +211,12 @@ def test_models(mvd: Callable[..., Any], tiny_model: Path, tmp_path: Path) -> No
     assert mvd("models", tmp_path).code == 3
 
 
+def test_files_of_a_predictor_are_no_model(mvd: Callable[..., Any]) -> None:
+    names = [item["name"] for item in mvd("models", "--json").document["items"]]
+    assert "reconstruct/upscaler" in names  # whose silhouette has a config.json of its own
+    assert not [name for name in names if name.endswith("silhouette")]
+
+
 def test_models_that_cannot_be_loaded(
     mvd: Callable[..., Any], tmp_path: Path, tiny_model: Path
 ) -> None:
