@@ -218,6 +218,15 @@ def edges_of(dataset: str | Path, low: int | None, high: int | None) -> tuple[in
     return fitting[0]
 
 
+def hull_of(odms: npt.NDArray[np.uint16]) -> VoxelGrid:
+    """The fine cube that its ODMs (6, N, N) tell."""
+    edge = odms.shape[-1]
+    like = VoxelGrid(np.zeros((edge, edge, words_per_line(edge)), np.uint64), (edge,) * 3)
+    grid = ops.project_odms(odms, votes=1, like=like)
+    assert isinstance(grid, VoxelGrid)
+    return grid
+
+
 class Pairs(Protocol):
     """Coarse grids and the fine ones that training wants of them, in memory.
 
@@ -351,11 +360,7 @@ class PairDataset:
 
     def high_grid(self, index: int) -> VoxelGrid:
         """The fine grid of a pair: the hull that its ODMs tell."""
-        empty = np.zeros((self.high, self.high, words_per_line(self.high)), np.uint64)
-        like = VoxelGrid(empty, (self.high,) * 3)
-        grid = ops.project_odms(self.odms[index], votes=1, like=like)
-        assert isinstance(grid, VoxelGrid)
-        return grid
+        return hull_of(self.odms[index])
 
     def _load(self, index: int, path: Path) -> None:
         pair = read_pair(path)

@@ -19,9 +19,9 @@ import torch
 
 from mvd_toolkit import _core, ops
 from mvd_toolkit.conventions import LOW_RULES, SOFT_RULE
-from mvd_toolkit.data import PairDataset
+from mvd_toolkit.data import PairDataset, hull_of
 from mvd_toolkit.errors import UsageError
-from mvd_toolkit.grid import VoxelGrid, words_per_line
+from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.model_directory import find_reconstructor
 from mvd_toolkit.picture_batches import standard_picture, vary
 from mvd_toolkit.reconstruction import solid
@@ -99,7 +99,6 @@ class PredictedPairs:
             )
         self.directory, self.split = views.directory, split
         self.low, self.high = views.low, views.high
-        self.ids = [shape.id for shape in views.shapes]
         self._pairs = PairDataset(directory, split, self.low, self.high)
         self._pictures = [
             _Picture(shape, number, self._pairs.ids.index(seen.id), _upright(seen))
@@ -142,11 +141,7 @@ class PredictedPairs:
 
     def high_grid(self, index: int) -> VoxelGrid:
         """The true fine grid of a pair, upright."""
-        empty = np.zeros((self.high, self.high, words_per_line(self.high)), np.uint64)
-        like = VoxelGrid(empty, (self.high,) * 3)
-        grid = ops.project_odms(self._odms_of(self._pictures[index]), votes=1, like=like)
-        assert isinstance(grid, VoxelGrid)
-        return grid
+        return hull_of(self._odms_of(self._pictures[index]))
 
     def fine_odms(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint16]:
         """(n, 6, sN, sN) true fine ODMs of some pairs, upright."""

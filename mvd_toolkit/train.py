@@ -232,7 +232,7 @@ def _prepare(data: _Data, run: RunDirectory, settings: Settings, parallel: Paral
     for role in ROLES:
         if is_backbone(settings.name(role), role):
             predictor = _predictor(settings, role, training.scale)
-            if start is not None and start.config.section(role).get("backbone"):
+            if start is not None:
                 _learn_on(predictor, start, role)
             learners[role] = Learner(role, predictor, settings, parallel)
         elif parallel.world > 1:
@@ -269,10 +269,11 @@ def _predictor(settings: Settings, role: Role, scale: int) -> torch.nn.Module:
 
 def _learn_on(predictor: torch.nn.Module, start: Model, role: Role) -> None:
     """Give a predictor the weights of another model's, if it is the same backbone."""
+    backbone = start.config.section(role).get("backbone")  # None: a plugin's own predictor
+    if backbone != predictor.config()["backbone"]:  # type: ignore[operator]
+        return
     known = start.silhouette if role == "silhouette" else start.depth
     assert isinstance(known, torch.nn.Module)
-    if start.config.section(role)["backbone"] != predictor.config()["backbone"]:  # type: ignore[operator]
-        return
     try:
         predictor.load_state_dict(known.state_dict())
     except RuntimeError as error:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import _core, ops
-from mvd_toolkit.conventions import SOFT_RULE
+from mvd_toolkit.conventions import SOFT_RULE, bits_rule
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.extent import reach_extent
@@ -323,8 +323,7 @@ class Upscaler:
                     odms, fusion.smooth_threshold, window=fusion.smooth_window, threads=threads
                 )
         with clock("carve", 0.85):
-            contained = rule in ("any", SOFT_RULE)
-            base = low if contained else ops.dilate(low, threads=threads)
+            base = low if bits_rule(rule) == "any" else ops.dilate(low, threads=threads)
             fine = ops.carve(
                 base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
             )
