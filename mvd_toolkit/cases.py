@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from mvd_toolkit import _core, io, ops
 from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE, bits_rule
-from mvd_toolkit.data import edges_of, pair_files
+from mvd_toolkit.data import edges_of, hull_of, pair_files
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.grid import VoxelGrid, words_per_line
+from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.io.mesh import Mesh
 from mvd_toolkit.pair_file import pair_file_name, read_pair
 from mvd_toolkit.shape_files import ShapeFile, find_shapes
@@ -166,11 +166,8 @@ class StoredPairItem:
     def load(self) -> Case:
         """Read the pair."""
         pair = read_pair(self.path)
-        edge = pair.odms.shape[-1]
-        empty = np.zeros((edge, edge, words_per_line(edge)), np.uint64)
-        like = VoxelGrid(empty, (edge,) * 3, pair.origin, pair.spacing)
-        truth = ops.project_odms(pair.odms, votes=1, like=like)
-        x, y, z = (edge // pair.edge * s for s in pair.spacing)
+        truth = hull_of(pair.odms, pair.origin, pair.spacing)
+        x, y, z = (truth.shape[0] // pair.edge * s for s in pair.spacing)
         low = VoxelGrid(
             pair.lows[bits_rule(self.low_rule)], (pair.edge,) * 3, pair.origin, (x, y, z)
         )

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from mvd_toolkit import __version__, ops
 from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES, SOFT_RULE, bits_rule
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.grid import VoxelGrid, words_per_line
+from mvd_toolkit.grid import Vector, VoxelGrid, words_per_line
 from mvd_toolkit.io.atomic import atomic
 from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.pair_file import pair_file_name, read_pair
@@ -218,10 +218,15 @@ def edges_of(dataset: str | Path, low: int | None, high: int | None) -> tuple[in
     return fitting[0]
 
 
-def hull_of(odms: npt.NDArray[np.uint16]) -> VoxelGrid:
-    """The fine cube that its ODMs (6, N, N) tell."""
+def hull_of(
+    odms: npt.NDArray[np.uint16],
+    origin: Vector = (0.0, 0.0, 0.0),
+    spacing: Vector = (1.0, 1.0, 1.0),
+) -> VoxelGrid:
+    """The fine cube that its ODMs (6, N, N) tell, at a place."""
     edge = odms.shape[-1]
-    like = VoxelGrid(np.zeros((edge, edge, words_per_line(edge)), np.uint64), (edge,) * 3)
+    empty = np.zeros((edge, edge, words_per_line(edge)), np.uint64)
+    like = VoxelGrid(empty, (edge,) * 3, origin, spacing)
     grid = ops.project_odms(odms, votes=1, like=like)
     assert isinstance(grid, VoxelGrid)
     return grid
