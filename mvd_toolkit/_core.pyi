@@ -69,13 +69,16 @@ def carve(
     threads: int = 0,
 ) -> npt.NDArray[np.uint64]: ...
 
-# coverage (B, X, Y, Z), levels (B, L, 6, N, N), scores (1025,) and (L + 1,) within 16 bits
+# coverage (B, X, Y, Z), levels (B, L, 6, N, N), scores (1025,), (L + 1,) and (1025,) within 16
+# bits, before: None or words like the result
 def soft_rank(
     coverage: npt.NDArray[np.uint16],
     levels: npt.NDArray[np.uint16],
     trilinear_scores: npt.NDArray[np.int32],
     level_scores: npt.NDArray[np.int32],
+    neighbour_scores: npt.NDArray[np.int32],
     scale: int,
+    before: npt.NDArray[np.uint64] | None = None,
     threads: int = 0,
 ) -> npt.NDArray[np.uint64]: ...
 

@@ -105,7 +105,7 @@ def soft_rank(low: VoxelGrid, scale: int) -> VoxelGrid:
 
     The coverage is interpolated linearly; within each coarse voxel the ``coverage * scale³``
     (rounded) fine voxels of the highest value stay, so the volume of the result is right in every
-    coarse voxel. It is `ops.soft_rank` without depth maps; nothing fine is dense.
+    coarse voxel. It is `ops.soft_rank` without depth maps or rounds; nothing fine is dense.
 
     Args:
         low: (X, Y, Z) coarse grid with `VoxelGrid.coverage`.
@@ -121,14 +121,16 @@ def soft_rank(low: VoxelGrid, scale: int) -> VoxelGrid:
     >>> soft_rank(soft, 2).count()
     4
     """
-    _check_scale("soft-rank", scale)
-    if low.coverage is None:
-        raise InputError(
-            "soft-rank: expected a grid of fractions, found one of bits; "
-            "a coverage grid comes from an npz with `coverage`"
-        )
-    packed = ops.soft_rank(low.coverage, scale)
-    return low.with_occupancy(packed, _fine_shape(low, scale), scale)
+    return _fill("soft-rank", low, scale, rounds=0)
+
+
+def soft_swap(low: VoxelGrid, scale: int) -> VoxelGrid:
+    """What `soft_rank` gives, then voxels move inside their coarse ones to where others are.
+
+    Pixel swapping (Atkinson, 2005), as `ops.soft_rank` does it without depth maps. Arguments and
+    errors are those of `soft_rank`.
+    """
+    return _fill("soft-swap", low, scale, rounds=ops.SWAP_ROUNDS)
 
 
 def oracle(
@@ -147,6 +149,17 @@ def oracle(
     """
     base = low if low_rule == "any" else ops.dilate(low)
     return ops.carve(base, odms, scale)
+
+
+def _fill(name: str, low: VoxelGrid, scale: int, rounds: int) -> VoxelGrid:
+    _check_scale(name, scale)
+    if low.coverage is None:
+        raise InputError(
+            f"{name}: expected a grid of fractions, found one of bits; "
+            "a coverage grid comes from an npz with `coverage`"
+        )
+    packed = ops.soft_rank(low.coverage, scale, rounds=rounds)
+    return low.with_occupancy(packed, _fine_shape(low, scale), scale)
 
 
 def _check_scale(name: str, scale: int) -> None:

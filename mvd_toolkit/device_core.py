@@ -145,16 +145,18 @@ class DeviceCore:
         levels: torch.Tensor,
         trilinear_scores: npt.NDArray[np.int32],
         level_scores: npt.NDArray[np.int32],
+        neighbour_scores: npt.NDArray[np.int32],
         scale: int,
+        before: torch.Tensor | None = None,
         threads: int = 0,
     ) -> torch.Tensor:
         """Fine grids from (B, X, Y, Z) uint16 coverage and (B, L, 6, N, N) uint16 depths."""
-        b, x, y, z = coverage.shape
-        scores = [torch.from_numpy(s).to(self.device) for s in (trilinear_scores, level_scores)]
+        shape = b, x, y, z = tuple(coverage.shape)
+        tables = trilinear_scores, level_scores, neighbour_scores
+        scores = [torch.from_numpy(table).to(self.device) for table in tables]
         fine = self._words(b, scale * x, scale * y, scale * z)
-        self._run(
-            "soft_rank", coverage, levels, levels.shape[1], *scores, fine, (b, x, y, z), scale
-        )
+        seen = 0 if before is None else before
+        self._run("soft_rank", coverage, levels, levels.shape[1], *scores, seen, fine, shape, scale)
         return fine
 
     # Meshes

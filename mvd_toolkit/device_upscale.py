@@ -91,8 +91,8 @@ def fill_packed(model: Model, low: PackedGrids, coverage: torch.Tensor, levels: 
         depths = torch.empty((len(low), 0, 6, n, n), dtype=torch.uint16, device=coverage.device)
     whole = _as_uint16((coverage.double() * 65535).round())
     scores = ops.soft_scores(depths.shape[1])
-    given = [t.numpy() if grids.core is _core else t for t in (whole, depths)]
-    fine = grids.core.soft_rank(*given, *scores, scale)
+    filled, told = (t.numpy() if grids.core is _core else t for t in (whole, depths))
+    fine = ops.soft_rank_rounds(grids.core, filled, told, scores, scale)
     return grids.give_back(fine, _times(low.shape, scale))
 
 

@@ -6,6 +6,7 @@
 ``trilinear[:threshold=.5]``           interpolated, cut
 ``sdf[:offset=0]``                     signed distances interpolated, cut
 ``soft-rank``                          coverage interpolated, the covered number kept
+``soft-swap``                          the same, its voxels moved to where others are
 ``oracle``                             carving with the true depth maps: the ceiling
 ``default``                            the model that comes with the package
 ``paper[:PATH]``                       the paper's networks, as `mvd train --preset paper` has them
@@ -73,6 +74,7 @@ _BASELINES: Final[dict[str, tuple[Callable[..., VoxelGrid], dict[str, float]]]] 
         {"offset": 0.0},
     ),
     "soft-rank": (lambda case: baselines.soft_rank(case.input, case.scale), {}),
+    "soft-swap": (lambda case: baselines.soft_swap(case.input, case.scale), {}),
     "oracle": (
         lambda case: baselines.oracle(case.input, case.scale, case.odms, case.low_rule),
         {},

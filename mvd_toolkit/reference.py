@@ -218,6 +218,8 @@ def soft_rank(
     levels: OdmArray,
     trilinear_scores: npt.NDArray[np.int32],
     level_scores: npt.NDArray[np.int32],
+    neighbour_scores: npt.NDArray[np.int32],
+    before: BoolArray | None = None,
 ) -> BoolArray:
     """Keep the covered number of each coarse voxel's fine ones, those of the highest keys.
 
@@ -227,6 +229,8 @@ def soft_rank(
         levels: (L, 6, N, N) depth maps; a level keeps what no face sees past.
         trilinear_scores: (1025,), by 1024ths of the interpolated coverage.
         level_scores: (L + 1,), by how many levels keep a voxel.
+        neighbour_scores: (1025,), by 1024ths of what the voxels about one weigh in ``before``.
+        before: (scale X, scale Y, scale Z), or None: neighbours do not count.
     """
     x, y, z = (scale * edge for edge in coverage.shape)
     kept = np.zeros((x, y, z), np.int64)
@@ -237,6 +241,11 @@ def soft_rank(
         share = _interpolate(share, scale, axis)
     whole = (2 * scale) ** 3 * 65535
     scores = trilinear_scores.astype(np.int64)[share * 1024 // whole] + level_scores[kept]
+    if before is not None:
+        share = before.astype(np.int64)
+        for axis in range(3):
+            share = _weigh_neighbours(share, axis)
+        scores = scores + neighbour_scores[share * 1024 // 104**3]
     keys = scores * 2**32 + share
     wanted = (2 * coverage.astype(np.int64) * scale**3 + 65535) // (2 * 65535)
     fine = np.zeros((x, y, z), bool)
@@ -249,12 +258,21 @@ def soft_rank(
     return fine
 
 
+def _weigh_neighbours(values: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.int64]:
+    """Each with those up to 4 places away along an axis, in 104ths; outside all is 0."""
+    padded = np.pad(values, [(4, 4) if a == axis else (0, 0) for a in range(3)])
+    places = np.arange(values.shape[axis])
+    weights = (1, 4, 11, 22, 28, 22, 11, 4, 1)
+    shifted = [w * np.take(padded, places + i, axis) for i, w in enumerate(weights)]
+    return np.asarray(np.sum(shifted, axis=0), np.int64)
+
+
 def _interpolate(values: npt.NDArray[np.int64], scale: int, axis: int) -> npt.NDArray[np.int64]:
     """Linear interpolation at the centres of voxels ``scale`` times finer, times 2 ``scale``."""
-    length = values.shape[axis]
+    length = values.shape[axis]  # outside all is 0
     place = 2 * np.arange(scale * length) + 1 - scale  # in 2 scale parts of a coarse voxel
     before = place // (2 * scale)
     weight = np.expand_dims(place - 2 * scale * before, [a for a in range(3) if a != axis])
-    first = np.take(values, np.clip(before, 0, length - 1), axis)
-    second = np.take(values, np.clip(before + 1, 0, length - 1), axis)
+    padded = np.pad(values, [(1, 1) if a == axis else (0, 0) for a in range(3)])
+    first, second = np.take(padded, before + 1, axis), np.take(padded, before + 2, axis)
     return np.asarray((2 * scale - weight) * first + weight * second)

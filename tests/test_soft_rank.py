@@ -37,9 +37,15 @@ def test_equals_reference(case: Any, seed: int, threads: int) -> None:
     rng = np.random.default_rng(seed)
     trilinear = rng.integers(-40, 40, 1025).astype(np.int32)
     kept = rng.integers(-40, 40, len(levels) + 1).astype(np.int32)
-    fine = _core.soft_rank(coverage[None], levels[None], trilinear, kept, scale, threads)
-    expected = reference.soft_rank(coverage, scale, levels, trilinear, kept)
-    assert np.array_equal(_core.unpack(fine, coverage.shape[2] * scale)[0], expected)
+    about = rng.integers(-40, 40, 1025).astype(np.int32)
+    given = coverage[None], levels[None], trilinear, kept, about, scale
+    before = None
+    for _ in range(2):
+        fine = _core.soft_rank(*given, before=before, threads=threads)
+        seen = None if before is None else _core.unpack(before, coverage.shape[2] * scale)[0]
+        expected = reference.soft_rank(coverage, scale, levels, trilinear, kept, about, seen)
+        assert np.array_equal(_core.unpack(fine, coverage.shape[2] * scale)[0], expected)
+        before = fine
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8, 16])
@@ -53,14 +59,15 @@ def test_each_coarse_voxel_holds_exactly_what_covers_it(scale: int) -> None:
 
 
 def test_fills_towards_the_neighbour_that_is_fuller() -> None:
-    fine = ops.unpack(ops.soft_rank(np.array([[[0.0, 0.25, 1.0]]]), 8), 24)
+    coverage = np.broadcast_to([0.0, 0.25, 1.0], (3, 3, 3))
+    fine = ops.unpack(ops.soft_rank(coverage, 8), 24)[8:16, 8:16]
     assert np.array_equal(fine, np.broadcast_to(np.arange(24) >= 14, (8, 8, 24)))
 
 
 def test_depth_maps_say_which_voxels_where_the_interpolation_does_not() -> None:
     odms = np.zeros((4, 6, 8, 8), np.uint16)
     odms[:, 1] = 6  # z_pos: nothing in front of layer 6
-    fine = ops.unpack(ops.soft_rank(np.array([[[0.25]]]), 8, odms), 8)
+    fine = ops.unpack(ops.soft_rank(np.array([[[0.25]]]), 8, odms, trilinear_weight=0.01), 8)
     assert np.array_equal(fine, np.broadcast_to(np.arange(8) >= 6, (8, 8, 8)))
 
 
@@ -68,11 +75,28 @@ def test_a_batch_is_the_single_grid_mapped() -> None:
     rng = np.random.default_rng(0)
     coverage = rng.integers(0, 65536, (3, 4, 3, 5)).astype(np.uint16)
     levels = rng.integers(0, 11, (3, 2, 6, 10, 10)).astype(np.uint16)
-    scores = np.arange(1025, dtype=np.int32), np.arange(3, dtype=np.int32)
-    singles = [_core.soft_rank(coverage[[i]], levels[[i]], *scores, 2)[0] for i in range(3)]
+    steps = np.arange(1025, dtype=np.int32)
+    scores = steps, steps[:3], steps
+    singles = [
+        ops.soft_rank_rounds(_core, coverage[[i]], levels[[i]], scores, 2, rounds=2)[0]
+        for i in range(3)
+    ]
     for threads in THREADS:
-        batch = _core.soft_rank(coverage, levels, *scores, 2, threads)
+        batch = ops.soft_rank_rounds(_core, coverage, levels, scores, 2, 2, threads)
         assert np.array_equal(batch, np.stack(singles))
+
+
+def test_surfaces_meet_at_the_borders_of_coarse_voxels() -> None:
+    z = np.arange(64)
+    rod = np.add.outer((z - 31.5) ** 2, (z - 30.0) ** 2)[:, :, None] < [36.0] * 64
+    ball = np.add.outer(np.add.outer((z - 31.5) ** 2, (z - 29.0) ** 2), (z - 30.0) ** 2) < 12**2
+    for fine in (rod, ball):
+        coverage = fine.reshape(8, 8, 8, 8, 8, 8).mean(axis=(1, 3, 5))
+        alone, settled = (
+            np.count_nonzero(ops.unpack(ops.soft_rank(coverage, 8, rounds=rounds), 64) != fine)
+            for rounds in (0, 5)
+        )
+        assert settled < 0.7 * alone
 
 
 @pytest.mark.parametrize(
@@ -96,12 +120,21 @@ def test_options_that_make_no_sense() -> None:
         ops.soft_rank(np.ones((1, 1, 1)), 17)
     with pytest.raises(UsageError, match="trilinear_weight: expected above 0"):
         ops.soft_rank(np.ones((1, 1, 1)), 2, trilinear_weight=0)
+    with pytest.raises(UsageError, match="neighbour_weight: expected 0 to 16, found 17"):
+        ops.soft_rank(np.ones((1, 1, 1)), 2, neighbour_weight=17)
+    with pytest.raises(UsageError, match="rounds: expected a whole number of at least 0"):
+        ops.soft_rank(np.ones((1, 1, 1)), 2, rounds=-1)
     ones = np.ones((1, 1, 1, 1), np.uint16)
     no_maps = np.empty((1, 0, 6, 2, 2), np.uint16)
-    with pytest.raises(_core.CoreError, match="level_scores: expected 1 scores, found 2"):
-        _core.soft_rank(ones, no_maps, np.zeros(1025, np.int32), np.zeros(2, np.int32), 2)
+    steps, one = np.zeros(1025, np.int32), np.zeros(1, np.int32)
+    with pytest.raises(_core.CoreError, match="level_scores: expected 1 scores, found 1025"):
+        _core.soft_rank(ones, no_maps, steps, steps, steps, 2)
+    with pytest.raises(_core.CoreError, match="neighbour_scores: expected 1025 scores, found 1"):
+        _core.soft_rank(ones, no_maps, steps, one, one, 2)
     with pytest.raises(_core.CoreError, match="within 16 bits"):
-        _core.soft_rank(ones, no_maps, np.full(1025, 1 << 15, np.int32), np.zeros(1, np.int32), 2)
+        _core.soft_rank(ones, no_maps, steps + (1 << 15), one, steps, 2)
+    with pytest.raises(_core.CoreError, match=r"before: expected \(1, 2, 2, 1\) words"):
+        _core.soft_rank(ones, no_maps, steps, one, steps, 2, np.zeros((1, 2, 3, 1), np.uint64))
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 8])

@@ -115,10 +115,12 @@ void bind_views(py::module_& module) {
     module.def(
         "soft_rank",
         [](Queue queue, Address coverage, Address levels, std::int64_t count, Address trilinear,
-           Address kept, Address fine, Edges low_shape, std::int64_t scale) {
+           Address kept, Address neighbours, Address before, Address fine, Edges low_shape,
+           std::int64_t scale) {
             cuda::soft_rank(queue, at<const Coverage>(coverage), at<const Depth>(levels), count,
-                            SoftScores{at<const Score>(trilinear), at<const Score>(kept)},
-                            at<Word>(fine), shape_of(low_shape), scale);
+                            SoftScores{at<const Score>(trilinear), at<const Score>(kept),
+                                       at<const Score>(neighbours)},
+                            at<const Word>(before), at<Word>(fine), shape_of(low_shape), scale);
         },
         Release());
 }

@@ -1,6 +1,9 @@
 #include "mvd/soft_rank.hpp"
 
+#include <pybind11/stl.h>
+
 #include <algorithm>
+#include <optional>
 
 #include "bind/bind.hpp"
 
@@ -31,9 +34,21 @@ void check_scores(const Array<Score>& scores, std::int64_t count, const char* na
     }
 }
 
+void check_before(const Array<Word>& before, GridShape shape) {
+    check_dims(before, 4, "before");
+    if (before.shape(0) != shape.batch || before.shape(1) != shape.x ||
+        before.shape(2) != shape.y || before.shape(3) != shape.words()) {
+        throw Error("before: expected (" + std::to_string(shape.batch) + ", " +
+                    std::to_string(shape.x) + ", " + std::to_string(shape.y) + ", " +
+                    std::to_string(shape.words()) + ") words, found " +
+                    std::string(py::str(before.attr("shape"))));
+    }
+}
+
 Array<Word> soft_rank(const Array<Coverage>& coverage, const Array<Depth>& levels,
                       const Array<Score>& trilinear_scores, const Array<Score>& level_scores,
-                      std::int64_t scale, int threads) {
+                      const Array<Score>& neighbour_scores, std::int64_t scale,
+                      const std::optional<Array<Word>>& before, int threads) {
     check_dims(coverage, 4, "coverage");
     const GridShape low{coverage.shape(0), coverage.shape(1), coverage.shape(2), coverage.shape(3)};
     if (low.x < 1 || low.y < 1 || low.z < 1) {
@@ -44,13 +59,17 @@ Array<Word> soft_rank(const Array<Coverage>& coverage, const Array<Depth>& level
                     std::to_string(scale));
     }
     check_levels(levels, low, scale);
-    check_scores(trilinear_scores, kTrilinearSteps + 1, "trilinear_scores");
+    check_scores(trilinear_scores, kShareSteps + 1, "trilinear_scores");
     check_scores(level_scores, levels.shape(1) + 1, "level_scores");
-    Array<Word> fine = new_packed({low.batch, low.x * scale, low.y * scale, low.z * scale});
+    check_scores(neighbour_scores, kShareSteps + 1, "neighbour_scores");
+    const GridShape shape = upsampled_shape(low, scale);
+    if (before) check_before(*before, shape);
+    Array<Word> fine = new_packed(shape);
+    const Word* seen = before ? before->data() : nullptr;
     Word* out = fine.mutable_data();
-    const SoftScores scores{trilinear_scores.data(), level_scores.data()};
+    const SoftScores scores{trilinear_scores.data(), level_scores.data(), neighbour_scores.data()};
     py::gil_scoped_release release;
-    mvd::soft_rank(coverage.data(), levels.data(), levels.shape(1), scores, out, low, scale,
+    mvd::soft_rank(coverage.data(), levels.data(), levels.shape(1), scores, seen, out, low, scale,
                    threads);
     return fine;
 }
@@ -60,7 +79,8 @@ Array<Word> soft_rank(const Array<Coverage>& coverage, const Array<Depth>& level
 void bind_soft_rank(py::module_& module) {
     module.def("soft_rank", &soft_rank, py::arg("coverage").noconvert(),
                py::arg("levels").noconvert(), py::arg("trilinear_scores").noconvert(),
-               py::arg("level_scores").noconvert(), py::arg("scale"), py::arg("threads") = 0);
+               py::arg("level_scores").noconvert(), py::arg("neighbour_scores").noconvert(),
+               py::arg("scale"), py::arg("before") = py::none(), py::arg("threads") = 0);
 }
 
 }  // namespace mvd::bind

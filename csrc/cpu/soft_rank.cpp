@@ -6,6 +6,7 @@
 
 #include "mvd/line.hpp"
 #include "mvd/parallel.hpp"
+#include "mvd/resample.hpp"
 #include "mvd/simd.hpp"
 
 namespace mvd {
@@ -32,7 +33,7 @@ class Trilinear {
         for (std::int64_t i = 0; i < 3; ++i) {
             for (std::int64_t j = 0; j < 3; ++j) {
                 for (std::int64_t k = 0; k < 3; ++k) {
-                    around[i][j][k] = clamped(at.x + i - 1, at.y + j - 1, at.z + k - 1);
+                    around[i][j][k] = coverage(at.x + i - 1, at.y + j - 1, at.z + k - 1);
                 }
             }
         }
@@ -59,11 +60,10 @@ class Trilinear {
     }
 
   private:
-    std::uint32_t clamped(std::int64_t x, std::int64_t y, std::int64_t z) const {
-        x = std::clamp<std::int64_t>(x, 0, shape_.x - 1);
-        y = std::clamp<std::int64_t>(y, 0, shape_.y - 1);
-        z = std::clamp<std::int64_t>(z, 0, shape_.z - 1);
-        return coverage_[(x * shape_.y + y) * shape_.z + z];
+    std::uint32_t coverage(std::int64_t x, std::int64_t y, std::int64_t z) const {
+        const bool inside =
+            0 <= x && x < shape_.x && 0 <= y && y < shape_.y && 0 <= z && z < shape_.z;
+        return inside ? coverage_[(x * shape_.y + y) * shape_.z + z] : 0;
     }
 
     const Coverage* coverage_;  // (X, Y, Z)
@@ -130,6 +130,73 @@ class Levels {
     std::int64_t count_, n_, scale_;
 };
 
+// What the occupied neighbours of the fine voxels of a block weigh.
+class Neighbours {
+  public:
+    // fine: (X, Y, W), or null: there is nothing to look at.
+    Neighbours(const Word* fine, GridShape shape, std::int64_t scale)
+        : fine_(fine), shape_(shape), scale_(scale), edge_(scale + 2 * kReach) {
+        for (Word bits = 0; bits < kWindows; ++bits) {
+            window_weights_[bits] = static_cast<std::uint8_t>(window_weight(bits));
+        }
+    }
+
+    bool known() const { return fine_ != nullptr; }
+
+    // weights: (scale, scale, scale), in parts of kWholeReach.
+    void block(Block at, std::uint32_t* weights) {
+        const std::int64_t s = scale_;
+        for (std::int64_t i = 0; i < edge_; ++i) {
+            for (std::int64_t j = 0; j < edge_; ++j) {
+                line(at.x * s + i - kReach, at.y * s + j - kReach, at.z * s,
+                     along_z_ + (i * edge_ + j) * s);
+            }
+        }
+        for (std::int64_t i = 0; i < edge_; ++i) {
+            reach(along_z_ + i * edge_ * s, s, s, along_y_ + i * s * s);
+        }
+        reach(along_y_, s * s, s, weights);
+    }
+
+  private:
+    static constexpr Word kWindows = 1 << kReachWindow;
+    static constexpr std::int64_t kMaxEdge = kMaxSoftScale + 2 * kReach;
+
+    // out: (scale) voxels from z on of the line at (x, y), each with its neighbours along it.
+    void line(std::int64_t x, std::int64_t y, std::int64_t z, std::uint16_t* out) const {
+        Word bits = 0;
+        if (0 <= x && x < shape_.x && 0 <= y && y < shape_.y) {
+            bits = window(fine_ + (x * shape_.y + y) * shape_.words(), shape_.words(), z - kReach);
+        }
+        for (std::int64_t k = 0; k < scale_; ++k) {
+            out[k] = window_weights_[bits >> k & (kWindows - 1)];
+        }
+    }
+
+    // in: (count + 2 kReach, row), out: (count, row): each row with its neighbours.
+    template <typename Out>
+    static void reach(const std::uint16_t* in, std::int64_t row, std::int64_t count, Out* out) {
+        std::fill(out, out + count * row, Out{0});
+        for (std::int64_t i = 0; i < count; ++i) {
+            for (std::int64_t d = 0; d < kReachWindow; ++d) {
+                add(in + (i + d) * row, row, reach_weight(d), out + i * row);
+            }
+        }
+    }
+
+    template <typename Out>
+    static void add(const std::uint16_t* in, std::int64_t count, std::uint32_t weight, Out* out) {
+        for (std::int64_t i = 0; i < count; ++i) out[i] += static_cast<Out>(weight * in[i]);
+    }
+
+    const Word* fine_;
+    GridShape shape_;
+    std::int64_t scale_, edge_;
+    std::uint8_t window_weights_[kWindows];
+    std::uint16_t along_z_[kMaxEdge * kMaxEdge * kMaxSoftScale];
+    std::uint16_t along_y_[kMaxEdge * kMaxSoftScale * kMaxSoftScale];
+};
+
 // Keeps the `wanted` highest keys of a block, ties by C order. chosen: (scale³); order: scratch.
 void choose(const std::vector<Key>& keys, std::int64_t wanted, std::vector<Key>& order,
             std::vector<char>& chosen) {
@@ -146,8 +213,9 @@ void choose(const std::vector<Key>& keys, std::int64_t wanted, std::vector<Key>&
 
 class Filler {
   public:
+    // before: (scale X, scale Y, W), or null.
     Filler(const Coverage* coverage, const Depth* levels, std::int64_t count, SoftScores scores,
-           GridShape low, std::int64_t scale)
+           const Word* before, GridShape low, std::int64_t scale)
         : coverage_(coverage),
           low_(low),
           scale_(scale),
@@ -155,6 +223,7 @@ class Filler {
           scores_(scores),
           trilinear_(coverage, low, scale),
           levels_(levels, count, scale * odm_edge(low), scale),
+          neighbours_(before, upsampled_shape(low, scale), scale),
           shares_(static_cast<std::size_t>(voxels_)),
           kept_(shares_.size()),
           keys_(shares_.size()),
@@ -186,6 +255,11 @@ class Filler {
         for (std::size_t i = 0; i < keys_.size(); ++i) {
             keys_[i] = soft_key(scores_, shares_[i], kept_[i], scale_);
         }
+        if (!neighbours_.known()) return;
+        neighbours_.block(at, shares_.data());
+        for (std::size_t i = 0; i < keys_.size(); ++i) {
+            keys_[i] = with_neighbours(keys_[i], scores_, shares_[i]);
+        }
     }
 
     void write(Block at, Word* slab) const {
@@ -208,6 +282,7 @@ class Filler {
     SoftScores scores_;
     Trilinear trilinear_;
     Levels levels_;
+    Neighbours neighbours_;
     std::vector<std::uint32_t> shares_;
     std::vector<std::int32_t> kept_;
     std::vector<Key> keys_, order_;
@@ -217,7 +292,8 @@ class Filler {
 }  // namespace
 
 void soft_rank(const Coverage* coverage, const Depth* levels, std::int64_t count, SoftScores scores,
-               Word* fine, GridShape low_shape, std::int64_t scale, int threads) {
+               const Word* before, Word* fine, GridShape low_shape, std::int64_t scale,
+               int threads) {
     const GridShape one{1, low_shape.x, low_shape.y, low_shape.z};
     const std::int64_t n = scale * odm_edge(one);
     const std::int64_t slab = scale * low_shape.y * scale * words_per_line(low_shape.z * scale);
@@ -228,7 +304,8 @@ void soft_rank(const Coverage* coverage, const Depth* levels, std::int64_t count
                 const std::int64_t b = i / low_shape.x;
                 const std::int64_t stop = std::min(end, (b + 1) * low_shape.x);
                 Filler filler(coverage + b * one.voxels(), levels + b * count * kFaces * n * n,
-                              count, scores, one, scale);
+                              count, scores, before ? before + b * low_shape.x * slab : nullptr,
+                              one, scale);
                 for (; i < stop; ++i) filler.layer(i - b * low_shape.x, fine + i * slab);
             }
         });

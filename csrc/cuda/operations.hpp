@@ -68,10 +68,11 @@ template <typename Queue>
 void carve(Queue queue, const Word* low, const Depth* odms, Word* fine, GridShape low_shape,
            std::int64_t scale, int votes, std::int64_t begin, std::int64_t end);
 
-// scores: on the device too.
+// scores: on the device too; before may be null.
 template <typename Queue>
 void soft_rank(Queue queue, const Coverage* coverage, const Depth* levels, std::int64_t count,
-               SoftScores scores, Word* fine, GridShape low_shape, std::int64_t scale);
+               SoftScores scores, const Word* before, Word* fine, GridShape low_shape,
+               std::int64_t scale);
 
 // counts: (2), bad and degenerate faces; workspace: 1 + face_count numbers.
 template <typename Queue>

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cuda/launch.hpp"
+#include "mvd/line.hpp"
 #include "mvd/soft_rank.hpp"
 
 namespace mvd::cuda {
@@ -15,6 +16,7 @@ struct FillVoxel {
     const Depth* levels;
     std::int64_t count;
     SoftScores scores;
+    const Word* before;
     Word* fine;  // empty before
     GridShape low;
     std::int64_t scale, n;
@@ -55,8 +57,30 @@ struct FillVoxel {
     MVD_HD SoftKey key(Place at, int i) const {
         const int s = static_cast<int>(scale);
         const int x = i / (s * s), y = i / s % s, z = i % s;
-        return soft_key(scores, trilinear(at, x, y, z),
-                        kept(at.grid, at.x * s + x, at.y * s + y, at.z * s + z), scale);
+        const std::int64_t u = at.x * s + x, v = at.y * s + y, w = at.z * s + z;
+        const SoftKey alone =
+            soft_key(scores, trilinear(at, x, y, z), kept(at.grid, u, v, w), scale);
+        return before ? with_neighbours(alone, scores, neighbours(at.grid, u, v, w)) : alone;
+    }
+
+    // What the occupied neighbours of a fine voxel weigh.
+    MVD_HD std::uint32_t neighbours(std::int64_t grid, std::int64_t x, std::int64_t y,
+                                    std::int64_t z) const {
+        const std::int64_t edge_x = low.x * scale, edge_y = low.y * scale;
+        const std::int64_t words = words_per_line(low.z * scale);
+        std::uint32_t sum = 0;
+        for (std::int64_t i = 0; i < kReachWindow; ++i) {
+            const std::int64_t u = x + i - kReach;
+            if (u < 0 || u >= edge_x) continue;
+            for (std::int64_t j = 0; j < kReachWindow; ++j) {
+                const std::int64_t v = y + j - kReach;
+                if (v < 0 || v >= edge_y) continue;
+                const Word* line = before + ((grid * edge_x + u) * edge_y + v) * words;
+                sum += reach_weight(i) * reach_weight(j) *
+                       window_weight(window(line, words, z - kReach));
+            }
+        }
+        return sum;
     }
 
     // How many keys come before key i.
@@ -77,20 +101,18 @@ struct FillVoxel {
             std::uint32_t lines[2];
             for (int b = 0; b < 2; ++b) {
                 const std::int64_t u = at.x + x.first + a, v = at.y + y.first + b;
-                lines[b] = mix(clamped(at.grid, u, v, at.z + z.first),
-                               clamped(at.grid, u, v, at.z + z.first + 1), z.second, scale);
+                lines[b] = mix(covered_at(at.grid, u, v, at.z + z.first),
+                               covered_at(at.grid, u, v, at.z + z.first + 1), z.second, scale);
             }
             planes[a] = mix(lines[0], lines[1], y.second, scale);
         }
         return mix(planes[0], planes[1], x.second, scale);
     }
 
-    MVD_HD std::uint32_t clamped(std::int64_t grid, std::int64_t x, std::int64_t y,
-                                 std::int64_t z) const {
-        x = std::max<std::int64_t>(0, std::min(x, low.x - 1));
-        y = std::max<std::int64_t>(0, std::min(y, low.y - 1));
-        z = std::max<std::int64_t>(0, std::min(z, low.z - 1));
-        return coverage[((grid * low.x + x) * low.y + y) * low.z + z];
+    MVD_HD std::uint32_t covered_at(std::int64_t grid, std::int64_t x, std::int64_t y,
+                                    std::int64_t z) const {
+        const bool inside = 0 <= x && x < low.x && 0 <= y && y < low.y && 0 <= z && z < low.z;
+        return inside ? coverage[((grid * low.x + x) * low.y + y) * low.z + z] : 0;
     }
 
     // How many levels keep a fine voxel: a bolder one keeps a subset, so the least of the faces'.
@@ -132,15 +154,16 @@ struct FillVoxel {
 
 template <typename Queue>
 void soft_rank(Queue queue, const Coverage* coverage, const Depth* levels, std::int64_t count,
-               SoftScores scores, Word* fine, GridShape low_shape, std::int64_t scale) {
+               SoftScores scores, const Word* before, Word* fine, GridShape low_shape,
+               std::int64_t scale) {
     const GridShape shape = upsampled_shape(low_shape, scale);
     clear(queue, "soft_rank", fine, shape.lines() * shape.words());
-    for_each_block(
-        queue, "soft_rank", low_shape.voxels(),
-        FillVoxel{coverage, levels, count, scores, fine, low_shape, scale, odm_edge(shape)});
+    for_each_block(queue, "soft_rank", low_shape.voxels(),
+                   FillVoxel{coverage, levels, count, scores, before, fine, low_shape, scale,
+                             odm_edge(shape)});
 }
 
-template void soft_rank(ThisQueue, const Coverage*, const Depth*, std::int64_t, SoftScores, Word*,
-                        GridShape, std::int64_t);
+template void soft_rank(ThisQueue, const Coverage*, const Depth*, std::int64_t, SoftScores,
+                        const Word*, Word*, GridShape, std::int64_t);
 
 }  // namespace mvd::cuda

@@ -11,7 +11,13 @@ on an option that makes no sense and `UnavailableError` on tensors on a device f
 or the operation has no kernels.
 """
 
-from mvd_toolkit.ops.carving import carve, soft_rank, soft_scores
+from mvd_toolkit.ops.carving import (
+    SWAP_ROUNDS,
+    carve,
+    soft_rank,
+    soft_rank_rounds,
+    soft_scores,
+)
 from mvd_toolkit.ops.depth_maps import MAX_WINDOW, extract_odms, hull, project_odms, smooth_odms
 from mvd_toolkit.ops.morphology import count_parts, dilate, fill_holes, keep_largest, mirror
 from mvd_toolkit.ops.overlap import iou
@@ -20,6 +26,7 @@ from mvd_toolkit.ops.resampling import coverage, pool, upsample_nearest
 
 __all__ = [
     "MAX_WINDOW",
+    "SWAP_ROUNDS",
     "carve",
     "count_parts",
     "coverage",
@@ -35,6 +42,7 @@ __all__ = [
     "project_odms",
     "smooth_odms",
     "soft_rank",
+    "soft_rank_rounds",
     "soft_scores",
     "unpack",
     "upsample_nearest",

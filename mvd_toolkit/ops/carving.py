@@ -24,8 +24,11 @@ from mvd_toolkit.errors import InputError, UsageError
 if TYPE_CHECKING:
     import torch
 
-TRILINEAR_STEPS = 1024
-"""What `soft_rank` cuts an interpolated coverage into."""
+SHARE_STEPS = 1024
+"""What `soft_rank` cuts an interpolated coverage and a share of neighbours into."""
+
+SWAP_ROUNDS = 8
+"""How often `soft_rank` looks at neighbours; by then hardly a voxel moves."""
 
 
 def carve(
@@ -84,15 +87,22 @@ def soft_rank(
     scale: int,
     odms: OdmArray | None = None,
     *,
-    trilinear_weight: float = 2.0,
+    rounds: int = SWAP_ROUNDS,
+    trilinear_weight: float = 0.5,
+    neighbour_weight: float = 3.0,
     threads: int = 0,
 ) -> WordArray:
     """Fill a fine grid from coverage: in each coarse voxel its covered number of fine ones.
 
     Which ones: those of the highest log-odds, the trilinear interpolation of the coverage (its
     value taken for a probability, times ``trilinear_weight``) plus, where ``odms`` are given, how
-    many of their levels keep the voxel, again as a probability. Ties go to the higher
-    interpolation, then to C order. Log-odds are whole 256ths, so the result is the same anywhere.
+    many of their levels keep the voxel, again as a probability. Then, in each round, the share of
+    the voxels about it that the round before occupied counts, too, times ``neighbour_weight``: so
+    voxels move inside their coarse ones until surfaces meet at the borders of those (pixel
+    swapping: Atkinson, 2005). Neighbours are those within 4 fine voxels along each axis, weighed by
+    a Gaussian of 1.5. Outside the grid all is empty. Ties go to the higher share, of the
+    interpolation or of neighbours, then to C order. Log-odds are whole 256ths, so the result is
+    the same anywhere.
 
     Args:
         coverage: (X, Y, Z) floats in [0, 1], the occupied fraction of each coarse voxel; it is
@@ -100,7 +110,9 @@ def soft_rank(
         scale: fine voxels along the edge of a coarse one, 1 to 16.
         odms: (L, 6, N, N) integers, N = ``scale`` * max(X, Y, Z): depth maps at L levels of
             boldness, each at least as deep everywhere as the one before.
+        rounds: how often neighbours are looked at, 0 or more.
         trilinear_weight: of the interpolation against the levels, positive.
+        neighbour_weight: of the neighbours against the levels, 0 to 16.
         threads: how many threads to use, 0 for one a core.
 
     Returns:
@@ -110,37 +122,75 @@ def soft_rank(
     [[7, 7], [7, 7]]
     """
     scale = check_at_least(scale, 1, "scale")
+    rounds = check_at_least(rounds, 0, "rounds")
     if not trilinear_weight > 0:
         raise UsageError(f"trilinear_weight: expected above 0, found {trilinear_weight!r}")
+    if not 0 <= neighbour_weight <= 16:
+        raise UsageError(f"neighbour_weight: expected 0 to 16, found {neighbour_weight!r}")
     shares = np.asarray(coverage)
     if shares.ndim != 3 or shares.dtype.kind != "f" or not ((shares >= 0) & (shares <= 1)).all():
         raise InputError(
             "coverage: expected (X, Y, Z) floats between 0 and 1, "
             f"found {shares.dtype} of shape {shares.shape}"
         )
-    whole = np.rint(shares.astype(np.float64) * 65535).astype(np.uint16)
+    whole = np.ascontiguousarray(np.rint(shares.astype(np.float64) * 65535).astype(np.uint16))
     n = scale * max(whole.shape)
     maps = np.empty((0, FACE_COUNT, n, n), np.uint16) if odms is None else np.asarray(odms)
     if maps.shape[1:] != (FACE_COUNT, n, n) or maps.dtype != np.uint16:
         raise InputError(
             f"odms: expected uint16 of shape (L, 6, {n}, {n}), found {maps.dtype} of {maps.shape}"
         )
-    scores = soft_scores(len(maps), trilinear_weight)
+    scores = soft_scores(len(maps), trilinear_weight, neighbour_weight)
+    levels = np.ascontiguousarray(maps)[None]
     try:
-        fine: WordArray = _core.soft_rank(
-            whole[None], np.ascontiguousarray(maps)[None], *scores, scale, threads
+        fine: WordArray = soft_rank_rounds(
+            _core, whole[None], levels, scores, scale, rounds, threads
         )[0]
     except _core.CoreError as error:
         raise UsageError(f"soft_rank: {error}") from error
     return fine
 
 
+Scores = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
+
+
 def soft_scores(
-    levels: int, trilinear_weight: float = 2.0
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """What `soft_rank` adds up: scores of the steps of coverage and of how many levels keep."""
-    trilinear = trilinear_weight * _log_odds(TRILINEAR_STEPS + 1)
-    return np.rint(trilinear).astype(np.int32), np.rint(_log_odds(levels + 1)).astype(np.int32)
+    levels: int, trilinear_weight: float = 0.5, neighbour_weight: float = 3.0
+) -> Scores:
+    """What `soft_rank` adds up: scores of steps of coverage, of levels that keep, of neighbours."""
+    weighted = (
+        trilinear_weight * _log_odds(SHARE_STEPS + 1),
+        _log_odds(levels + 1),
+        neighbour_weight * _log_odds(SHARE_STEPS + 1),
+    )
+    trilinear, kept, neighbours = (np.rint(scores).astype(np.int32) for scores in weighted)
+    return trilinear, kept, neighbours
+
+
+def soft_rank_rounds(
+    core: Any,
+    coverage: Any,
+    levels: Any,
+    scores: Scores,
+    scale: int,
+    rounds: int = SWAP_ROUNDS,
+    threads: int = 0,
+) -> Any:
+    """Packed fine grids from a batch, on either core; see `soft_rank`.
+
+    Args:
+        core: `_core` or a `DeviceCore`.
+        coverage: (B, X, Y, Z) uint16, where that core works.
+        levels: (B, L, 6, N, N) uint16, there too.
+        scores: of `soft_scores`.
+        scale: fine voxels along the edge of a coarse one.
+        rounds: how often neighbours are looked at.
+        threads: how many threads to use, 0 for one a core.
+    """
+    fine = None
+    for _ in range(1 + rounds):
+        fine = core.soft_rank(coverage, levels, *scores, scale, before=fine, threads=threads)
+    return fine
 
 
 def _log_odds(count: int) -> npt.NDArray[np.float64]:
