@@ -19,9 +19,9 @@ from mvd_toolkit.grid import VoxelGrid
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint16], int, npt.NDArray[np.uint16]]:
     """Coverage, a scale, and depth maps at some levels."""
-    scale = draw(st.sampled_from([1, 2, 3, 4, 5, 8]))
-    most = max(1, 40 // scale)
-    shape = tuple(draw(st.integers(1, min(most, draw(st.sampled_from([3, 20]))))) for _ in "xyz")
+    scale = draw(st.sampled_from([1, 2, 3, 4, 5, 8, 16]))
+    most = draw(st.sampled_from([3, 20]))
+    shape = tuple(draw(st.integers(1, min(most, fine // scale))) for fine in (40, 40, 80))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     coverage = rng.integers(0, 65536, shape)
     coverage[rng.random(shape) < 0.3] = 0
@@ -31,21 +31,20 @@ def cases(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint16], int, npt.NDArray[np.
     return coverage.astype(np.uint16), scale, np.cumsum(steps, axis=0).clip(0, n).astype(np.uint16)
 
 
-@given(cases(), st.integers(0, 2**32 - 1), st.sampled_from(THREADS))
-def test_equals_reference(case: Any, seed: int, threads: int) -> None:
+@given(cases(), st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.0]), st.sampled_from(THREADS))
+def test_equals_reference(case: Any, seed: int, occupied: float, threads: int) -> None:
     coverage, scale, levels = case
     rng = np.random.default_rng(seed)
     trilinear = rng.integers(-40, 40, 1025).astype(np.int32)
     kept = rng.integers(-40, 40, len(levels) + 1).astype(np.int32)
     about = rng.integers(-40, 40, 1025).astype(np.int32)
     given = coverage[None], levels[None], trilinear, kept, about, scale
-    before = None
-    for _ in range(2):
+    random = rng.random([scale * edge for edge in coverage.shape]) < occupied
+    for seen in (None, random):
+        before = None if seen is None else _core.pack(seen[None])
         fine = _core.soft_rank(*given, before=before, threads=threads)
-        seen = None if before is None else _core.unpack(before, coverage.shape[2] * scale)[0]
         expected = reference.soft_rank(coverage, scale, levels, trilinear, kept, about, seen)
         assert np.array_equal(_core.unpack(fine, coverage.shape[2] * scale)[0], expected)
-        before = fine
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8, 16])

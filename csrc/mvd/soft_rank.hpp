@@ -31,8 +31,9 @@ struct SoftScores {
 
 // coverage: (B, X, Y, Z), empty outside; levels: (B, count, 6, N, N) depth maps with N = scale *
 // max(X, Y, Z). A level keeps a voxel that none of its faces sees past, and no map may be less deep
-// than that of the level before. before: (B, scale X, scale Y, W), where neighbours are looked at,
-// or null: they do not count. fine: the same shape, overwritten. scale: 1 to kMaxSoftScale.
+// than that of the level before. before: (B, scale X, scale Y, W), not fine itself, where
+// neighbours are looked at, or null: they do not count. fine: the same shape, overwritten. scale: 1
+// to kMaxSoftScale.
 void soft_rank(const Coverage* coverage, const Depth* levels, std::int64_t count, SoftScores scores,
                const Word* before, Word* fine, GridShape low_shape, std::int64_t scale,
                int threads);
@@ -82,7 +83,7 @@ MVD_HD inline std::uint32_t window_weight(Word bits) {
     return sum;
 }
 
-// What fine voxels are ranked by: the score, then the finer of the shares that it is made of.
+// What fine voxels are ranked by: the score, then the share that was added to it last.
 using SoftKey = std::uint64_t;
 
 MVD_HD inline SoftKey soft_key(std::int64_t score, std::uint32_t share) {

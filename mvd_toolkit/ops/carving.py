@@ -28,7 +28,13 @@ SHARE_STEPS = 1024
 """What `soft_rank` cuts an interpolated coverage and a share of neighbours into."""
 
 SWAP_ROUNDS = 8
-"""How often `soft_rank` looks at neighbours; by then hardly a voxel moves."""
+"""How often `soft_rank` looks at neighbours; by then hardly a voxel moves at scales up to 8."""
+
+TRILINEAR_WEIGHT = 0.5
+"""Of the interpolated coverage, where `soft_rank` adds up log-odds; that of the levels is 1."""
+
+NEIGHBOUR_WEIGHT = 3.0
+"""Of the share of occupied neighbours."""
 
 
 def carve(
@@ -88,8 +94,8 @@ def soft_rank(
     odms: OdmArray | None = None,
     *,
     rounds: int = SWAP_ROUNDS,
-    trilinear_weight: float = 0.5,
-    neighbour_weight: float = 3.0,
+    trilinear_weight: float = TRILINEAR_WEIGHT,
+    neighbour_weight: float = NEIGHBOUR_WEIGHT,
     threads: int = 0,
 ) -> WordArray:
     """Fill a fine grid from coverage: in each coarse voxel its covered number of fine ones.
@@ -100,9 +106,9 @@ def soft_rank(
     the voxels about it that the round before occupied counts, too, times ``neighbour_weight``: so
     voxels move inside their coarse ones until surfaces meet at the borders of those (pixel
     swapping: Atkinson, 2005). Neighbours are those within 4 fine voxels along each axis, weighed by
-    a Gaussian of 1.5. Outside the grid all is empty. Ties go to the higher share, of the
-    interpolation or of neighbours, then to C order. Log-odds are whole 256ths, so the result is
-    the same anywhere.
+    a Gaussian of 1.5. Outside the grid all is empty. Ties go to the higher share of neighbours,
+    without rounds to the higher interpolation, then to C order. Log-odds are whole 256ths, so the
+    result is the same anywhere. Two packed fine grids are in memory at a time.
 
     Args:
         coverage: (X, Y, Z) floats in [0, 1], the occupied fraction of each coarse voxel; it is
@@ -110,7 +116,7 @@ def soft_rank(
         scale: fine voxels along the edge of a coarse one, 1 to 16.
         odms: (L, 6, N, N) integers, N = ``scale`` * max(X, Y, Z): depth maps at L levels of
             boldness, each at least as deep everywhere as the one before.
-        rounds: how often neighbours are looked at, 0 or more.
+        rounds: how often neighbours are looked at, 0 for never.
         trilinear_weight: of the interpolation against the levels, positive.
         neighbour_weight: of the neighbours against the levels, 0 to 16.
         threads: how many threads to use, 0 for one a core.
@@ -155,7 +161,9 @@ Scores = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int3
 
 
 def soft_scores(
-    levels: int, trilinear_weight: float = 0.5, neighbour_weight: float = 3.0
+    levels: int,
+    trilinear_weight: float = TRILINEAR_WEIGHT,
+    neighbour_weight: float = NEIGHBOUR_WEIGHT,
 ) -> Scores:
     """What `soft_rank` adds up: scores of steps of coverage, of levels that keep, of neighbours."""
     weighted = (
