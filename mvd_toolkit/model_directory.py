@@ -34,6 +34,9 @@ CONFIG: Final = "config.json"
 UPSCALER: Final = "upscaler"
 """Folder of a reconstructor's directory, of the model that makes its grids fine."""
 
+VOTER: Final = "voter"
+"""Folder of a reconstructor's directory, of another one that votes with it."""
+
 _TORCH_NAMES: Final = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -61,6 +64,12 @@ def find_reconstructor(model: str | Path | None) -> Path:
         UnavailableError: there is none.
     """
     return find_model(model, RECONSTRUCTOR_NAME)
+
+
+def with_voter(reconstructor: Path) -> list[Path]:
+    """A reconstructor's directory and, if it holds one, that of the other that votes with it."""
+    own = reconstructor / VOTER
+    return [reconstructor, own] if (own / CONFIG).is_file() else [reconstructor]
 
 
 def find_upscaler(model: str | Path | None, reconstructor: Path) -> Path:

@@ -95,7 +95,8 @@ class Reconstructor:
         """Load models, or by default those that come with the package.
 
         Args:
-            model: a reconstructor's directory or name, or several that vote.
+            model: a reconstructor's directory or name, or several that vote. A directory may hold
+                another that votes with it, in its folder ``voter``.
             upscaler: the model that makes the coarse grids fine; None: the one that the (first)
                 reconstructor's directory holds, or else the default.
             device: where the networks run.
@@ -105,12 +106,12 @@ class Reconstructor:
             InputError: a file of a model is missing or malformed.
             UsageError: models that make different grids cannot vote.
         """
-        from mvd_toolkit.model_directory import find_reconstructor, find_upscaler
+        from mvd_toolkit.model_directory import find_reconstructor, find_upscaler, with_voter
         from mvd_toolkit.reconstructor_model import ReconstructorModel
 
         several = [model] if model is None or isinstance(model, (str, Path)) else list(model)
         places = [find_reconstructor(name) for name in several]
-        models = [ReconstructorModel.load(place) for place in places]
+        models = [ReconstructorModel.load(own) for place in places for own in with_voter(place)]
         fine = find_upscaler(upscaler, places[0]) if places else upscaler
         return cls(models, Upscaler.load(fine, device), device)
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -104,6 +105,14 @@ def test_several_models_vote(tiny_model, make, picture):
     voted, _ = both.look(seen, threads=1)
     assert np.allclose(voted, (one + two) / 2, atol=1e-6)
     assert not np.allclose(one, two, atol=0.05)
+
+
+def test_a_directory_may_hold_another_that_votes(tiny_model, tmp_path):
+    directory = tmp_path / "model"
+    shutil.copytree(tiny_model, directory)
+    shutil.copytree(tiny_model, directory / "voter")
+    assert len(Reconstructor.load(directory).models) == 2
+    assert len(Reconstructor.load(tiny_model).models) == 1
 
 
 def test_models_of_other_grids_cannot_vote():
