@@ -8,7 +8,7 @@ voxel. Each picture of a shape makes a pair.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,9 @@ from mvd_toolkit.conventions import LOW_RULES, SOFT_RULE
 from mvd_toolkit.data import PairDataset, hull_of
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.grid import VoxelGrid
-from mvd_toolkit.model_directory import find_reconstructor
+from mvd_toolkit.model_directory import find_reconstructor, with_voter
 from mvd_toolkit.picture_batches import standard_picture, vary
-from mvd_toolkit.reconstruction import solid
+from mvd_toolkit.reconstruction import check_fit, solid
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
 from mvd_toolkit.reconstructor_model import ReconstructorModel
 from mvd_toolkit.symmetry import SYMMETRIES, Symmetry
@@ -73,7 +73,8 @@ class PredictedPairs:
         Args:
             directory: a dataset with pictures.
             split: train, val or test. Pictures are varied in train alone.
-            reconstructor: a model directory; None: the one that comes with the package.
+            reconstructor: a model directory; None: the one that comes with the package. Another in
+                its folder ``voter`` votes with it.
             low: edge of the low grids, when the dataset has several.
             high: edge of the fine grids, the same.
             limit: of shapes.
@@ -83,19 +84,22 @@ class PredictedPairs:
         Raises:
             InputError: a file is malformed, or the dataset has no pictures.
             UnavailableError: there is no such model.
-            UsageError: the model makes grids of another edge or frame.
+            UsageError: the model makes grids of another edge or frame, or its voter does.
         """
-        model = ReconstructorModel.load(find_reconstructor(reconstructor))
+        places = with_voter(find_reconstructor(reconstructor))
+        models = [ReconstructorModel.load(place) for place in places]
+        check_fit([model.config for model in models])
+        config = models[0].config
         views = ViewDataset(directory, split, low, high, limit=limit)
         if views.frame != "object" or not views.high:
             raise UsageError(
                 f"{directory}: predicted pairs need fine grids, in frame object, found "
                 f"{f'frame {views.frame}' if views.high else 'none'}"
             )
-        if (model.config.edge, model.config.frame) != (views.low, views.frame):
+        if (config.edge, config.frame) != (views.low, views.frame):
             raise UsageError(
                 f"reconstructor: expected grids of {views.low}, frame {views.frame}, "
-                f"found {model.config.edge}, frame {model.config.frame}"
+                f"found {config.edge}, frame {config.frame}"
             )
         self.directory, self.split = views.directory, split
         self.low, self.high = views.low, views.high
@@ -105,8 +109,8 @@ class PredictedPairs:
             for shape, seen in enumerate(views.shapes)
             for number in range(min(PICTURES, len(seen.views)))
         ]
-        self._chances = self._predict(views, model, seed, torch.device(device))
-        packed = np.stack([_likely(chances, model.config) for chances in self._chances])
+        self._chances = self._predict(views, models, seed, torch.device(device))
+        packed = np.stack([_likely(chances, config) for chances in self._chances])
         self.lows = dict.fromkeys(LOW_RULES, packed)
 
     def __len__(self) -> int:
@@ -152,17 +156,23 @@ class PredictedPairs:
         return picture.upright.odms(odms).numpy().view(np.uint16)
 
     def _predict(
-        self, views: ViewDataset, model: ReconstructorModel, seed: int, device: torch.device
+        self,
+        views: ViewDataset,
+        models: Sequence[ReconstructorModel],
+        seed: int,
+        device: torch.device,
     ) -> npt.NDArray[np.uint8]:
-        """(n, N, N, N): the chances that the network sees in each picture."""
-        network, size = model.to(device).network, model.config.size
+        """(n, N, N, N): the chances that the networks see in each picture, in the mean."""
+        networks = [model.to(device).network for model in models]
+        size = models[0].config.size
         chances = np.empty((len(self), *(self.low,) * 3), np.uint8)
         for start in range(0, len(self), _BATCH):
             some = self._pictures[start : start + _BATCH]
             pictures = np.stack([self._picture(views, picture, size, seed) for picture in some])
             with torch.inference_mode():
-                seen = network(torch.from_numpy(pictures).to(device)).cpu().numpy()
-            chances[start : start + len(some)] = np.rint(seen * _LEVELS)
+                given = torch.from_numpy(pictures).to(device)
+                votes = [network(given).cpu().numpy() for network in networks]
+            chances[start : start + len(some)] = np.rint(np.mean(votes, axis=0) * _LEVELS)
         return chances
 
     def _picture(

@@ -67,6 +67,18 @@ def test_a_pair_is_a_predicted_grid_and_the_true_one_upright(dataset, reconstruc
     assert np.array_equal(pairs.fine_odms(np.array([3]))[0], ops.extract_odms(fine.copy()))
 
 
+def test_a_voter_has_its_say(dataset, reconstructor, pairs, tmp_path):
+    both = tmp_path / "both"
+    shutil.copytree(reconstructor, both)
+    other = ReconstructorModel.build(ReconstructorModel.load(reconstructor).config)
+    other.save(both / "voter")
+    alone = PredictedPairs(dataset, "train", both / "voter")
+    of_both = PredictedPairs(dataset, "train", both)
+    expected = (pairs._chances.astype(float) + alone._chances) / 2
+    assert np.abs(of_both._chances - expected).max() <= 1
+    assert np.abs(alone._chances - expected).max() > 10
+
+
 def test_pairs_are_the_same_for_the_same_seed(dataset, reconstructor, pairs):
     again = PredictedPairs(dataset, "train", reconstructor)
     assert again.fingerprint == pairs.fingerprint
