@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from mvd_toolkit.io.atomic import name_full_disk
+from mvd_toolkit.io.atomic import make_folder, writing
 from mvd_toolkit.json_text import parse_json
 
 NAME = "batch.jsonl"
@@ -46,13 +46,14 @@ class BatchLog:
             return
         if item["status"] in _ENDED:
             self._told.add(key)
-        with name_full_disk(self._path):
+        with writing(self._path):
             self._file.write(json.dumps(item).encode() + b"\n")
             self._file.flush()
 
     def _open(self) -> IO[bytes]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("a+b")
+        make_folder(self._path.parent)
+        with writing(self._path):
+            file = self._path.open("a+b")
         file.seek(0)
         content = file.read()
         if not content.endswith(b"\n"):
@@ -70,7 +71,7 @@ class BatchLog:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            with name_full_disk(self._path):
+            with writing(self._path):
                 self._file.close()
 
 

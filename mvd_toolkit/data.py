@@ -25,7 +25,7 @@ from mvd_toolkit import __version__, ops
 from mvd_toolkit.conventions import FACE_COUNT, FACES, LOW_RULES, SOFT_RULE, bits_rule
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import Vector, VoxelGrid, words_per_line
-from mvd_toolkit.io.atomic import atomic
+from mvd_toolkit.io.atomic import atomic, make_folder
 from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.pair_file import pair_file_name, read_pair
 
@@ -99,7 +99,7 @@ def write_description(
         What was written.
     """
     dataset = Path(dataset)
-    dataset.mkdir(parents=True, exist_ok=True)
+    make_folder(dataset)
     before = read_description(dataset) if (dataset / "dataset.json").exists() else {}
     edges: list[tuple[int, int]] = sorted({*pairs, *map(tuple, before.get("pairs", []))})
     files = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mvd_toolkit.errors import OutputExistsError
+from mvd_toolkit.io.atomic import make_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -32,6 +33,7 @@ def only_writer(directory: str | Path) -> Iterator[None]:
 
     Raises:
         OutputExistsError: another process is writing there.
+        UsageError: the directory cannot be made.
     """
     with _held(Path(directory), alone=True):
         yield
@@ -43,6 +45,7 @@ def writer_beside_others(directory: str | Path) -> Iterator[None]:
 
     Raises:
         OutputExistsError: a process is writing there that has to be the only one.
+        UsageError: the directory cannot be made.
     """
     with _held(Path(directory), alone=False):
         yield
@@ -50,7 +53,7 @@ def writer_beside_others(directory: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(directory: Path, alone: bool) -> Iterator[None]:
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         if sys.platform != "win32":

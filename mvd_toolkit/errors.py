@@ -2,7 +2,7 @@
 
     MVDError
     ├── BugError            exit 1   an item of a batch met an error that nobody foresaw
-    ├── UsageError          exit 2   an option or argument makes no sense
+    ├── UsageError          exit 2   an option or argument makes no sense, or cannot be written to
     ├── InputError          exit 3   a file or array is unreadable, malformed or over a limit
     ├── BatchError          exit 4   some items of a batch failed
     ├── UnavailableError    exit 5   a device, extra, model or plugin is not there

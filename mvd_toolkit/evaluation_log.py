@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import IO, Any, Final
 
 from mvd_toolkit.errors import InputError, OutputExistsError
 from mvd_toolkit.evaluate import Row
-from mvd_toolkit.io.atomic import name_full_disk
+from mvd_toolkit.io.atomic import atomic, check_target, make_folder, writing
 from mvd_toolkit.json_text import parse_json
 
 SCHEMA: Final = "mvd.rows/1"
@@ -29,36 +30,44 @@ class EvaluationLog:
         rows: of each case and method the last, of those that succeeded the first.
 
     Raises:
-        OutputExistsError: the file holds rows of another recipe.
-        InputError: the file is no log.
+        OutputExistsError: the file holds rows of another recipe, or something else.
+        UsageError: it cannot be written.
     """
 
     def __init__(self, path: Path, recipe: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
         self.rows: dict[tuple[str, str], Row] = {}
         head = {"schema": SCHEMA, "recipe": json.loads(json.dumps(recipe))}
-        size = 0
+        check_target(path, overwrite=True)
         if path.exists() and not overwrite:
-            there, rows, size = _read(path)
-            for row in rows:
-                self._keep(row)
-            if there != head["recipe"]:
-                raise OutputExistsError(
-                    f"{path}: holds rows of another evaluation; --on-exists overwrite replaces "
-                    "them, or -o names another file"
-                )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = path.open("r+" if size else "w", encoding="utf-8")
-        if size:
-            self._file.seek(size)
-            self._file.truncate()  # half a line that a kill left
+            self._go_on(head["recipe"])
         else:
-            self._write(head)
+            make_folder(path.parent)
+            with atomic(path, overwrite=overwrite) as file:
+                file.write(_line(head).encode())
+        with writing(path):
+            self._file: IO[str] = path.open("a", encoding="utf-8")
+
+    def _go_on(self, recipe: Mapping[str, Any]) -> None:
+        """Take the rows that are there; half a line that a kill left is cut off."""
+        what_else = "--on-exists overwrite replaces it, or -o names another file"
+        try:
+            there, rows, size = _read(self.path)
+        except InputError as error:
+            raise OutputExistsError(f"{error}; {what_else}") from error
+        if there != recipe:
+            raise OutputExistsError(f"{self.path}: holds rows of another evaluation; {what_else}")
+        for row in rows:
+            self._keep(row)
+        with writing(self.path):
+            os.truncate(self.path, size)
 
     def add(self, row: Row) -> None:
         """Write a row, unless a run that was killed had written it."""
         if self._keep(row):
-            self._write(_plain(row))
+            with writing(self.path):
+                self._file.write(_line(_plain(row)))
+                self._file.flush()
 
     def is_done(self, name: str, methods: Iterable[str]) -> bool:
         """Whether there is a row without error for a case and each method."""
@@ -84,13 +93,8 @@ class EvaluationLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with name_full_disk(self.path):
+        with writing(self.path):
             self._file.close()
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        with name_full_disk(self.path):
-            self._file.write(json.dumps(line, allow_nan=False) + "\n")
-            self._file.flush()
 
 
 def read_rows(paths: Iterable[Path]) -> tuple[dict[str, Any], list[Row]]:
@@ -116,7 +120,10 @@ def read_rows(paths: Iterable[Path]) -> tuple[dict[str, Any], list[Row]]:
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Row], int]:
     """The recipe, the rows and the size of the whole lines."""
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     size = content.rfind(b"\n") + 1
     lines = content[:size].decode("utf-8", "replace").splitlines()
     try:
@@ -126,6 +133,10 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Row], int]:
         return documents[0]["recipe"], [Row.from_dict(line) for line in documents[1:]], size
     except (ValueError, KeyError, AttributeError, InputError) as error:
         raise InputError(f"{path}: is no log of an evaluation: {error}") from error
+
+
+def _line(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, allow_nan=False) + "\n"
 
 
 def _plain(row: Row) -> dict[str, Any]:

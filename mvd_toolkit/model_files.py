@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from mvd_toolkit.errors import InputError, OutputExistsError
-from mvd_toolkit.io.atomic import name_full_disk
+from mvd_toolkit.io.atomic import make_folder, writing
 from mvd_toolkit.model_directory import CONFIG, naming, read_json
 
 CARD: Final = "README.md"
@@ -75,13 +75,14 @@ def new_directory(directory: str | Path, schema: str, *, overwrite: bool = False
 
     Raises:
         OutputExistsError: the directory exists and may not be replaced.
+        UsageError: no folder can be made there.
     """
     target = Path(directory)
     _check_target(target, schema, overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.tmp"
     try:
-        temporary.mkdir()
+        make_folder(temporary)
         yield temporary
         _swap(temporary, target)
     finally:
@@ -113,7 +114,7 @@ def _swap(temporary: Path, target: Path) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file and wait until it is on the disk."""
-    with name_full_disk(path):
+    with writing(path):
         path.write_bytes(content)
         _fsync(path)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mvd_toolkit.errors import UsageError
-from mvd_toolkit.io.atomic import leftovers
+from mvd_toolkit.io.atomic import leftovers, make_folder
 from mvd_toolkit.sidecar import sidecar_path
 
 if sys.platform != "win32":
@@ -25,9 +25,9 @@ def only_maker(output: Path) -> Iterator[None]:
     is to be removed. A file system that knows no locks is written to without one.
 
     Raises:
-        UsageError: the folder cannot be written to.
+        UsageError: the folder cannot be made or written to.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     lock = _lock_of(output)
     killed = os.path.exists(lock)
     descriptor = _hold(lock)

@@ -27,7 +27,7 @@ from mvd_toolkit.conventions import FACE_COUNT, LOW_RULES
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.grid import words_per_line
 from mvd_toolkit.io import npy
-from mvd_toolkit.io.atomic import atomic
+from mvd_toolkit.io.atomic import atomic, make_folder
 from mvd_toolkit.voxelize import Pair
 
 MAX_MEMBER_BYTES: Final = 2**26
@@ -84,7 +84,7 @@ def write_pair(folder: str | Path, name: str, pair: Pair, *, source_sha256: str 
         The file.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / pair_file_name(name, pair.low.shape[0], pair.high.shape[0])
     with atomic(path, overwrite=True) as file:
         _write_arrays(

@@ -53,7 +53,7 @@ from mvd_toolkit.errors import (
     UsageError,
 )
 from mvd_toolkit.evaluate import evaluate, summarise
-from mvd_toolkit.io.atomic import atomic
+from mvd_toolkit.io.atomic import atomic, make_folder
 from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.methods import Method, fingerprint
 from mvd_toolkit.pipeline_recipe import (
@@ -308,7 +308,7 @@ def _upscale(pipeline: _Pipeline, stage: UpscaleStage, tell: Tell) -> dict[str, 
     from mvd_toolkit.upscale import Upscaler
 
     pairs, folder = _pairs(pipeline, stage), pipeline.place(stage.to)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     upscaler = Upscaler.load(_model(pipeline, stage), stage.device)
     for index, name in enumerate(pairs.ids):
         tell(name, index / len(pairs))
@@ -324,6 +324,7 @@ def _upscale(pipeline: _Pipeline, stage: UpscaleStage, tell: Tell) -> dict[str, 
 def _evaluate(pipeline: _Pipeline, stage: EvaluateStage, tell: Tell) -> dict[str, Any]:
     upscaled = pipeline.stage(UpscaleStage)
     pairs, folder = _pairs(pipeline, upscaled), pipeline.place(upscaled.to)
+    make_folder(pipeline.place(stage.to).parent)
     mine = Method("upscaled", lambda case: io.load(folder / f"{case.name}.npz"))
     methods: list[str | Method] = [*stage.methods, mine]
     items = [

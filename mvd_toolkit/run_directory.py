@@ -13,7 +13,7 @@ import torch
 from mvd_toolkit import __version__
 from mvd_toolkit.curves import draw_curves
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
-from mvd_toolkit.io.atomic import atomic, name_full_disk
+from mvd_toolkit.io.atomic import atomic, make_folder, writing
 from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.training_settings import Settings
 
@@ -51,6 +51,7 @@ class RunDirectory:
 
         Raises:
             OutputExistsError: the directory holds another run, or something else.
+            UsageError: it cannot be made.
         """
         deciding = {"settings": settings.to_dict(), "dataset_sha256": dataset.fingerprint}
         before = self.recipe()
@@ -61,11 +62,11 @@ class RunDirectory:
                     raise OutputExistsError(
                         f"{self.path}: holds another run: {_difference(known.get(key), value)}"
                     )
-            self.state.mkdir(exist_ok=True)
+            make_folder(self.state)
             return
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(self.path.iterdir()):
             raise OutputExistsError(f"{self.path}: exists and holds no run")
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         recipe = {
             "schema": SCHEMA,
             "version": __version__,
@@ -77,7 +78,7 @@ class RunDirectory:
         }
         with atomic(self.path / "run.json", overwrite=True) as file:
             file.write(json.dumps(recipe, indent=1).encode() + b"\n")
-        self.state.mkdir(exist_ok=True)  # last: a run that was cut off here is one with a recipe
+        make_folder(self.state)  # last: a run that was cut off here is one with a recipe
 
     def recipe(self) -> dict[str, Any] | None:
         """The content of run.json; None when there is none.
@@ -205,7 +206,7 @@ class Log:
         if not values:
             return
         line = {"step": step, "seconds": round(seconds, 3), **values}
-        with name_full_disk(self._path), self._path.open("a", encoding="utf-8") as file:
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self._board:
             for name, value in values.items():

@@ -190,7 +190,9 @@ def making(output: Path, recipe: Recipe, input_hash: str) -> Iterator[dict[str, 
     ``output`` is made when it is missing. An error in the body takes the claim back: the sidecar
     is then what it was before.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
+    from mvd_toolkit.io.atomic import make_folder
+
+    make_folder(output.parent)
     before = read(output)
     known = {
         "schema": SCHEMA,

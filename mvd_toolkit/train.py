@@ -30,6 +30,7 @@ from mvd_toolkit.conventions import INPUT_RULES
 from mvd_toolkit.data import PairDataset, Pairs
 from mvd_toolkit.directory_lock import only_writer, remove_leftovers
 from mvd_toolkit.errors import UsageError
+from mvd_toolkit.io.atomic import make_folder
 from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import ExternalPredictor, Model, Predictor, predictor_class
 from mvd_toolkit.model_config import Fusion
@@ -289,7 +290,7 @@ def _fit_external(settings: Settings, role: Role, dataset: Path, run: RunDirecto
     place = run.state / role
     if not place.exists():
         partial = place.with_name(f"{role}.{uuid.uuid4().hex[:12]}.tmp")
-        partial.mkdir(parents=True)
+        make_folder(partial)
         options = settings.options.get(role, {}).get("options", {})
         plugins.predictor(name).fit(dataset, partial, **options)
         os.rename(partial, place)

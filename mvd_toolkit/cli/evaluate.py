@@ -119,6 +119,9 @@ def evaluate(
     )
     subject = Subject(named, files_from, split, pairs, low_rule, category, resolution)
     limits = _limits(fail_under or [])
+    _check_places(
+        named, {"-o": rows_path, "--csv": csv, "--markdown": markdown, "--report": report}
+    )
     items: list[Item] = []
     if merge:
         from mvd_toolkit.evaluation_log import read_rows
@@ -181,9 +184,24 @@ def _tell(out: Output, rows: Sequence[Row], csv: Path | None, markdown: Path | N
     texts = ((csv, tables.comma_separated(rows)), (markdown, tables.markdown(summary)))
     for path, text in texts:
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with atomic(path, overwrite=True) as file:
                 file.write(text.encode())
+
+
+def _check_places(named: Sequence[Path], places: Mapping[str, Path | None]) -> None:
+    """Refuse what cannot be written to before hours of work, not after."""
+    from mvd_toolkit.errors import UsageError
+    from mvd_toolkit.io.atomic import check_target, make_folder
+
+    taken = {path.resolve(): "an input" for path in named}
+    for option, path in places.items():
+        if path is None:
+            continue
+        other = taken.setdefault(path.resolve(), option)
+        if other != option:
+            raise UsageError(f"{option} {path}: expected a file of its own, found that of {other}")
+        check_target(path, overwrite=True)
+        make_folder(path.parent)
 
 
 def _mean(statistics: Mapping[str, Mapping[str, float]], metric: str) -> float | None:

@@ -60,6 +60,7 @@ def render(
     """Make a picture of a grid or mesh, of several side by side, or of one that turns."""
     from mvd_toolkit import io, pictures
     from mvd_toolkit.errors import UsageError
+    from mvd_toolkit.io.atomic import make_folder
     from mvd_toolkit.picture_view import GREY, View
 
     out = output(ctx)
@@ -87,7 +88,7 @@ def render(
         heat=load_any(heat, resolution) if heat else None,
     )
     grids = [load_any(path, resolution) for path in files]
-    out_path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out_path.parent)
     with io.atomic(out_path, overwrite=on_exists == "overwrite") as file:
         form = "JPEG" if suffix in (".jpg", ".jpeg") else suffix[1:].upper()
         if frames:

@@ -32,6 +32,7 @@ def view(
     """Open a page on which grids and meshes turn together; one file, nothing is fetched."""
     from mvd_toolkit import io
     from mvd_toolkit.cli.render import load_any
+    from mvd_toolkit.io.atomic import make_folder
     from mvd_toolkit.report.page import Card, Page, Panel, write_page
 
     out = output(ctx)
@@ -42,7 +43,7 @@ def view(
     title = ", ".join(path.name for path in files)
     page = Page(title, [Card("", panels, turning=True)], up=up)
     target = out_path or Path(tempfile.mkdtemp(prefix="mvd-view-")) / "view.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     write_page(page, target, overwrite=overwrite)
     out.item({"inputs": [str(path) for path in files], "output": str(target)})
     out.data(str(target))

@@ -41,7 +41,7 @@ def atomic(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
     try:
-        with name_full_disk(path), open(descriptor, "wb") as file:
+        with writing(path), open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -53,18 +53,38 @@ def atomic(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator
 
 
 @contextlib.contextmanager
-def name_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say which file it was that found no room: the error of a write does not name it.
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of a file that it cannot be opened for writing, or has found no room.
+
+    The error of a write does not name the file, so one for want of room is taken to be its.
 
     Raises:
-        UsageError: the disk is full.
+        UsageError: the file is barred, or the disk is full.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM or error.filename is not None:
+        named = error.filename is not None and os.fspath(error.filename) == os.fspath(path)
+        if not named and (error.errno not in _NO_ROOM or error.filename is not None):
             raise
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        UsageError: something else is in the place of one of them, or none can be made there.
+    """
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        for part in (place, *place.parents):
+            if os.path.lexists(part) and not os.path.isdir(part):
+                found = "a file" if os.path.exists(part) else "a link to nothing"
+                raise UsageError(f"{part}: expected a folder to write to, found {found}") from error
+        raise UsageError(f"{place}: the folder cannot be made: {error.strerror}") from error
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -19,6 +19,7 @@ from mvd_toolkit.errors import MVDError
 from mvd_toolkit.evaluate import Row
 from mvd_toolkit.evaluation_summary import better, worst_first
 from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.io.atomic import make_folder
 from mvd_toolkit.methods import PREDICTION, Method, find_method
 from mvd_toolkit.picture_scene import HEAT_SHARE
 from mvd_toolkit.picture_view import GREY, OCHRE, Up
@@ -80,7 +81,7 @@ def write_report(
         data=_data(rows, summary, recipe or {}),
         up=up,
     )
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(Path(path).parent)
     write_page(page, path, overwrite=True)
     return len(shown)
 
