@@ -2,11 +2,21 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from viewed_shapes import make_tiny_views
+
+from mvd_toolkit.picture_batches import standard_picture
+from mvd_toolkit.reconstructor_config import ReconstructorConfig
+from mvd_toolkit.reconstructor_model import ReconstructorModel
+from mvd_toolkit.train_reconstructor import best_threshold, calibrate
+from mvd_toolkit.view_data import ViewDataset
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 OF_NUMPY = ["extract", "dense", "project", "smooth", "carve", "pack", "pool", "upsample", "dilate"]
@@ -82,3 +92,28 @@ def test_runs_are_compared(tmp_path: Path) -> None:
         "| theirs | 20 | 2.0 | 0.3000 | 0.4000 |",
     ]
     assert picture.read_text().count("<polyline") == 2
+
+
+def test_a_vote_is_tuned(tmp_path: Path) -> None:
+    dataset = make_tiny_views(tmp_path / "data", count=8, views=2)
+    config = ReconstructorConfig("residual", {"width": 8, "blocks": 1, "latent": 16}, edge=16)
+    torch.manual_seed(0)
+    models = [ReconstructorModel.build(config) for _ in range(2)]
+    models[0].save(tmp_path / "first")
+    models[1].save(tmp_path / "second")
+    shutil.copytree(tmp_path / "second", tmp_path / "first" / "voter")
+    told = run(
+        "tune_vote.py", str(dataset), "--split", "train", "-m", str(tmp_path / "first")
+    ).split("\n", 1)
+
+    views = ViewDataset(dataset, "train")
+    places = [(index, view) for index in range(len(views)) for view in range(2)]
+    pictures = torch.from_numpy(np.stack([standard_picture(views, *at, 128) for at in places]))
+    with torch.inference_mode():
+        chances = np.mean([model.network(pictures).numpy() for model in models], axis=0)
+    truth = np.stack([views.target(*at) for at in places])
+    threshold = best_threshold(chances, truth)
+    assert told[0].startswith(f"{len(places)} pictures of {len(views)} shapes")
+    found = json.loads(told[1])
+    assert found["threshold"] == threshold
+    assert np.allclose(found["calibration"], calibrate(chances, truth, threshold), atol=1e-3)
