@@ -26,6 +26,12 @@ SCHEMA: Final = "mvd.rows/1"
 class EvaluationLog:
     """Appends rows to a file and knows which are there.
 
+    Args:
+        path: the file.
+        recipe: what decides the rows.
+        subject: what they are of and where it is, which decides nothing; `read_subject` gives it.
+        overwrite: replace what is there, rather than go on with it.
+
     Attributes:
         rows: of each case and method the last, of those that succeeded the first.
 
@@ -34,13 +40,20 @@ class EvaluationLog:
         UsageError: it cannot be written.
     """
 
-    def __init__(self, path: Path, recipe: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        recipe: Mapping[str, Any],
+        *,
+        subject: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> None:
         self.path = path
         self.rows: dict[tuple[str, str], Row] = {}
-        head = {"schema": SCHEMA, "recipe": json.loads(json.dumps(recipe))}
+        head = {"schema": SCHEMA, "recipe": recipe, "subject": subject}
         check_target(path, overwrite=True)
         if path.exists() and not overwrite:
-            self._go_on(head["recipe"])
+            self._go_on(json.loads(json.dumps(recipe)))
         else:
             make_folder(path.parent)
             with atomic(path, overwrite=overwrite) as file:
@@ -52,10 +65,10 @@ class EvaluationLog:
         """Take the rows that are there; half a line that a kill left is cut off."""
         what_else = "--on-exists overwrite replaces it, or -o names another file"
         try:
-            there, rows, size = _read(self.path)
+            head, rows, size = _read(self.path)
         except InputError as error:
             raise OutputExistsError(f"{error}; {what_else}") from error
-        if there != recipe:
+        if head["recipe"] != recipe:
             raise OutputExistsError(f"{self.path}: holds rows of another evaluation; {what_else}")
         for row in rows:
             self._keep(row)
@@ -107,10 +120,10 @@ def read_rows(paths: Iterable[Path]) -> tuple[dict[str, Any], list[Row]]:
     rows: dict[tuple[str, str], Row] = {}
     first = None
     for path in paths:
-        there, found, _ = _read(path)
-        if recipe is not None and there != recipe:
+        head, found, _ = _read(path)
+        if recipe is not None and head["recipe"] != recipe:
             raise InputError(f"{path}: holds rows of another evaluation than {first}")
-        recipe, first = there, first or path
+        recipe, first = head["recipe"], first or path
         for row in found:
             key = (row.name, row.method)
             if key not in rows or not row.error:
@@ -118,8 +131,17 @@ def read_rows(paths: Iterable[Path]) -> tuple[dict[str, Any], list[Row]]:
     return recipe or {}, list(rows.values())
 
 
+def read_subject(path: Path) -> Any:
+    """What the rows of a log are of, as its writer told it; None when it did not.
+
+    Raises:
+        InputError: the file is no log.
+    """
+    return _read(path)[0].get("subject")
+
+
 def _read(path: Path) -> tuple[dict[str, Any], list[Row], int]:
-    """The recipe, the rows and the size of the whole lines."""
+    """The first line, the rows and the size of the whole lines."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -130,7 +152,9 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Row], int]:
         documents = [parse_json(line) for line in lines]
         if not documents or documents[0].get("schema") != SCHEMA:
             raise ValueError("its first line is no recipe")
-        return documents[0]["recipe"], [Row.from_dict(line) for line in documents[1:]], size
+        if not isinstance(documents[0].get("recipe"), dict):
+            raise ValueError("its first line holds no recipe")
+        return documents[0], [Row.from_dict(line) for line in documents[1:]], size
     except (ValueError, KeyError, AttributeError, InputError) as error:
         raise InputError(f"{path}: is no log of an evaluation: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from mvd_toolkit.cli._output import Output
 from mvd_toolkit.cli._pairs import parse_edges
 from mvd_toolkit.cli._workers import STOPPING, Workers
 from mvd_toolkit.comparison import Sampling
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.errors import InputError, MVDError, UsageError
 from mvd_toolkit.evaluate import Row, ScoreCase, default_metrics, match_by_name
-from mvd_toolkit.evaluation_log import EvaluationLog
+from mvd_toolkit.evaluation_log import EvaluationLog, read_subject
 from mvd_toolkit.methods import find_method, fingerprint
+from mvd_toolkit.model_config import check_type
 from mvd_toolkit.shape_files import listed_shapes
 from mvd_toolkit.sources import STDIN, Shard, find_sources
 
@@ -98,6 +99,30 @@ class Subject:
             return {"resolution": self.resolution}
         return {"split": self.split, "pairs": self.pairs or "", "low_rule": self.low_rule}
 
+    def to_dict(self) -> dict[str, Any] | None:
+        """JSON-able, with whole paths; None when a list on standard input is part of it."""
+        if self.has_list and self.files_from in (None, str(STDIN)):
+            return None
+        named = [str(path if path == STDIN else path.resolve()) for path in self.named]
+        listed = self.files_from and str(Path(self.files_from).resolve())
+        return {**asdict(self), "named": named, "files_from": listed}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Subject:
+        """What `to_dict` gave.
+
+        Raises:
+            InputError: it is no such thing.
+        """
+        try:
+            for name in ("split", "low_rule"):
+                check_type(values[name], str, name)
+            for name in ("files_from", "pairs", "category"):
+                check_type(values[name], (str, type(None)), name)
+            return cls(**{**values, "named": [Path(name) for name in values["named"]]})
+        except (TypeError, ValueError, KeyError) as error:
+            raise InputError(f"expected what the rows are of, found {values!r}") from error
+
     def _items(self) -> list[Item]:
         paths, listed = _files.split_list(self.named, self.files_from)
         for path in paths:
@@ -157,6 +182,29 @@ def methods_of(models: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def found_again(log: Path, recipe: Mapping[str, Any]) -> tuple[list[Item], tuple[str, ...]]:
+    """The items and methods of an earlier run's rows, for a report that shows them.
+
+    Args:
+        log: of that run.
+        recipe: of these rows.
+
+    Raises:
+        InputError: the shapes or the methods are not where they were, or are others.
+    """
+    subject = read_subject(log)
+    if subject is None:
+        raise InputError(f"{log}: does not say where they are")
+    try:
+        items = Subject.from_dict(subject).items(None, None)
+        methods = {text: fingerprint(text) for text in recipe.get("methods", {})}
+    except MVDError as error:
+        raise InputError(f"{log}: {error}") from error
+    if methods != recipe.get("methods", {}):
+        raise InputError(f"{log}: a model has changed since")
+    return items, tuple(methods)
+
+
 @dataclass(frozen=True)
 class Scoring:
     """How cases are scored.
@@ -193,6 +241,7 @@ class Scoring:
         workers: Workers,
         items: Sequence[Item],
         recipe: Mapping[str, Any],
+        subject: Subject,
         log_path: Path | None,
         overwrite: bool,
     ) -> list[Row]:
@@ -208,7 +257,9 @@ class Scoring:
         with contextlib.ExitStack() as stack:
             log = None
             if log_path is not None:
-                log = stack.enter_context(EvaluationLog(log_path, recipe, overwrite=overwrite))
+                log = stack.enter_context(
+                    EvaluationLog(log_path, recipe, subject=subject.to_dict(), overwrite=overwrite)
+                )
             left: list[Item | Case] = [
                 item for item in items if not (log and log.is_done(item.name, names))
             ]

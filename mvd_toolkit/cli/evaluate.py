@@ -104,9 +104,10 @@ def evaluate(
     model is compared with nearest and the tuned Gaussian unless methods are named.
     """
     from mvd_toolkit.cli import _files
-    from mvd_toolkit.cli._scoring import Scoring, Subject, methods_of
+    from mvd_toolkit.cli._scoring import Scoring, Subject, found_again, methods_of
     from mvd_toolkit.cli._workers import Workers
     from mvd_toolkit.comparison import DEFAULT_POINTS, Sampling
+    from mvd_toolkit.errors import InputError, UsageError
 
     out = output(ctx)
     named = _files.named(paths, files_from)
@@ -118,6 +119,8 @@ def evaluate(
         threads=who.threads(threads),
     )
     subject = Subject(named, files_from, split, pairs, low_rule, category, resolution)
+    if merge and rows_path is not None:
+        raise UsageError("-o: expected no place for new rows, as --merge makes none; found one")
     limits = _limits(fail_under or [])
     _check_places(
         named, {"-o": rows_path, "--csv": csv, "--markdown": markdown, "--report": report}
@@ -127,12 +130,18 @@ def evaluate(
         from mvd_toolkit.evaluation_log import read_rows
 
         recipe, rows = read_rows(named)
+        if report is not None and cards:
+            try:
+                items, texts = found_again(named[0], recipe)
+                scoring = replace(scoring, methods=texts)
+            except InputError as error:
+                out.warn(f"{report}: shows no shapes, which are not to be found again: {error}")
     else:
         items = subject.items(limit, shard)
         if subject.for_methods:
             scoring = replace(scoring, methods=methods_of(models or [], methods or []))
         recipe = scoring.recipe(subject)
-        rows = scoring.run(out, who, items, recipe, rows_path, on_exists == "overwrite")
+        rows = scoring.run(out, who, items, recipe, subject, rows_path, on_exists == "overwrite")
     _tell(out, rows, csv, markdown)
     if report is not None:
         from mvd_toolkit.report import write_report

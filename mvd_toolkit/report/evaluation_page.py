@@ -66,9 +66,10 @@ def write_report(
     """
     main = ([*_without_ceiling(summary["methods"])] or [PREDICTION.name])[-1]
     by_name = {item.name: item for item in items}
+    wanted = chosen(rows, summary, main, cards)
     shown = [
         card
-        for name in chosen(rows, summary, main, cards)
+        for name in wanted
         if name in by_name
         for card in [_card(by_name[name], rows, methods, device)]
         if card is not None
@@ -76,7 +77,7 @@ def write_report(
     page = Page(
         title="Evaluation",
         cards=shown,
-        before="\n".join(_before(rows, summary, main, [card.title for card in shown])),
+        before="\n".join(_before(rows, summary, main, [c.title for c in shown], bool(wanted))),
         after=_configuration(recipe or {}),
         data=_data(rows, summary, recipe or {}),
         up=up,
@@ -102,7 +103,11 @@ def chosen(rows: Sequence[Row], summary: Mapping[str, Any], method: str, count: 
 
 
 def _before(
-    rows: Sequence[Row], summary: Mapping[str, Any], main: str, shown: Sequence[str]
+    rows: Sequence[Row],
+    summary: Mapping[str, Any],
+    main: str,
+    shown: Sequence[str],
+    missing: bool,
 ) -> Iterator[str]:
     count = len({row.name for row in rows if not row.error})
     rules = ", ".join(summary["low_rules"])
@@ -124,6 +129,8 @@ def _before(
     if shown:
         links = _links(shown, rows, main)
         yield f"<h2>Items</h2><p>The worst, then others up to the best: {links}.</p>"
+    elif missing:
+        yield "<h2>Items</h2><p>None is shown: their shapes were not to be found.</p>"
 
 
 def _links(names: Sequence[str], rows: Sequence[Row], method: str) -> str:

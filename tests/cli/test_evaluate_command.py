@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,8 +194,45 @@ def test_a_report(mvd: Mvd, balls: Path, tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8").count('<section class="card"') == 2
     log = tmp_path / "rows.jsonl"
     assert mvd("evaluate", balls, *SHARED, "-o", log).code == 0
-    assert mvd("evaluate", "--merge", log, "--report", path).code == 0
-    assert '<section class="card"' not in path.read_text(encoding="utf-8")
+
+
+def test_a_report_of_merged_rows_finds_their_shapes_again(
+    mvd: Mvd, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, logs = tmp_path / "report.html", [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    monkeypatch.chdir(tmp_path)
+    for index, log in enumerate(logs, 1):
+        assert mvd("evaluate", balls.name, *SHARED, "--shard", f"{index}/2", "-o", log).code == 0
+    monkeypatch.chdir("/")
+    merge = ("evaluate", "--merge", *logs, "--report", path)
+    assert "report.html: 4 items to look at" in mvd(*merge).err
+    page = path.read_text(encoding="utf-8")
+    assert page.count('<section class="card"') == 4
+    assert "nearest" in page
+    assert mvd(*merge, "-o", tmp_path / "rows").code == 2
+    shutil.rmtree(balls)
+    result = mvd(*merge, "--json")
+    assert result.code == 0
+    (warning,) = result.document["warnings"]
+    assert "shows no shapes" in warning
+    assert f"{balls}: no such file or folder" in warning
+    assert "None is shown" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("subject", [None, 3, {}, {"named": 3}, {"named": ["x"], "split": 4}])
+def test_a_log_that_does_not_say_where_its_shapes_are(
+    mvd: Mvd, tmp_path: Path, subject: object
+) -> None:
+    log, path = tmp_path / "rows.jsonl", tmp_path / "report.html"
+    rows = [
+        {"schema": "mvd.rows/1", "recipe": {"methods": {}}, "subject": subject},
+        {"name": "a", "scores": {"iou": 0.5}},
+    ]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = mvd("evaluate", "--merge", log, "--report", path)
+    assert result.code == 0
+    assert "shows no shapes" in result.err
+    assert "0 items to look at" in result.err
 
 
 def test_meshes_are_voxelized_where_the_other_one_is(
