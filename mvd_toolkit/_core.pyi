@@ -70,7 +70,7 @@ def carve(
 ) -> npt.NDArray[np.uint64]: ...
 
 # coverage (B, X, Y, Z), levels (B, L, 6, N, N), scores (1025,), (L + 1,) and (1025,) within 16
-# bits, before: None or words like the result
+# bits; keep: how many scores of four bytes may stay in memory from round to round
 def soft_rank(
     coverage: npt.NDArray[np.uint16],
     levels: npt.NDArray[np.uint16],
@@ -78,8 +78,9 @@ def soft_rank(
     level_scores: npt.NDArray[np.int32],
     neighbour_scores: npt.NDArray[np.int32],
     scale: int,
-    before: npt.NDArray[np.uint64] | None = None,
+    rounds: int,
     threads: int = 0,
+    keep: int = ...,
 ) -> npt.NDArray[np.uint64]: ...
 
 # Surfaces: vertices (V, 3) in voxels, faces (F, 3) -> ((X, Y, W), bad faces, degenerate faces)

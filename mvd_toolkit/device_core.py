@@ -147,16 +147,20 @@ class DeviceCore:
         level_scores: npt.NDArray[np.int32],
         neighbour_scores: npt.NDArray[np.int32],
         scale: int,
-        before: torch.Tensor | None = None,
+        rounds: int,
         threads: int = 0,
     ) -> torch.Tensor:
         """Fine grids from (B, X, Y, Z) uint16 coverage and (B, L, 6, N, N) uint16 depths."""
         shape = b, x, y, z = tuple(coverage.shape)
         tables = trilinear_scores, level_scores, neighbour_scores
         scores = [torch.from_numpy(table).to(self.device) for table in tables]
+        given = coverage, levels, levels.shape[1], *scores
         fine = self._words(b, scale * x, scale * y, scale * z)
-        seen = 0 if before is None else before
-        self._run("soft_rank", coverage, levels, levels.shape[1], *scores, seen, fine, shape, scale)
+        self._run("soft_rank", *given, 0, fine, shape, scale)
+        before = torch.empty_like(fine) if rounds else fine
+        for _ in range(rounds):
+            before, fine = fine, before
+            self._run("soft_rank", *given, before, fine, shape, scale)
         return fine
 
     # Meshes

@@ -92,7 +92,7 @@ def fill_packed(model: Model, low: PackedGrids, coverage: torch.Tensor, levels: 
     whole = _as_uint16((coverage.double() * 65535).round())
     scores = ops.soft_scores(depths.shape[1])
     filled, told = (t.numpy() if grids.core is _core else t for t in (whole, depths))
-    fine = ops.soft_rank_rounds(grids.core, filled, told, scores, scale)
+    fine = grids.core.soft_rank(filled, told, *scores, scale, ops.SWAP_ROUNDS)
     return grids.give_back(fine, _times(low.shape, scale))
 
 

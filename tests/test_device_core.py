@@ -174,18 +174,20 @@ def test_soft_rank(core: DeviceCore, scale: int, shape: tuple[int, int, int], le
     steps = rng.integers(0, n // 2 + 1, (2, levels, 6, n, n))
     maps = np.cumsum(steps, axis=1).clip(0, n).astype(np.uint16)
     scores = ops.soft_scores(levels)
-    expected = ops.soft_rank_rounds(_core, coverage, maps, scores, scale, rounds=2)
     given = give(core, coverage), give(core, maps)
-    filled = ops.soft_rank_rounds(core, *given, scores, scale, rounds=2)
-    assert np.array_equal(take(filled), expected)
+    for rounds in (0, 3):
+        expected = _core.soft_rank(coverage, maps, *scores, scale, rounds)
+        filled = core.soft_rank(*given, *scores, scale, rounds)
+        assert np.array_equal(take(filled), expected)
 
 
 def test_soft_rank_at_the_largest_scale(core: DeviceCore) -> None:
     coverage = np.array([[[[0, 30000, 65535], [7, 65000, 1]]]], np.uint16)
     maps = np.empty((1, 0, 6, 48, 48), np.uint16)
     scores = ops.soft_scores(0)
-    expected = ops.soft_rank_rounds(_core, coverage, maps, scores, 16)
-    filled = ops.soft_rank_rounds(core, give(core, coverage), give(core, maps), scores, 16)
+    expected = _core.soft_rank(coverage, maps, *scores, 16, ops.SWAP_ROUNDS)
+    given = give(core, coverage), give(core, maps)
+    filled = core.soft_rank(*given, *scores, 16, ops.SWAP_ROUNDS)
     assert np.array_equal(take(filled), expected)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -31,20 +32,46 @@ def cases(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint16], int, npt.NDArray[np.
     return coverage.astype(np.uint16), scale, np.cumsum(steps, axis=0).clip(0, n).astype(np.uint16)
 
 
-@given(cases(), st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.0]), st.sampled_from(THREADS))
-def test_equals_reference(case: Any, seed: int, occupied: float, threads: int) -> None:
+@given(
+    cases(),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 4),
+    st.sampled_from([0, 10_000, 1 << 26]),
+    st.sampled_from(THREADS),
+)
+def test_equals_reference(case: Any, seed: int, rounds: int, keep: int, threads: int) -> None:
     coverage, scale, levels = case
     rng = np.random.default_rng(seed)
-    trilinear = rng.integers(-40, 40, 1025).astype(np.int32)
-    kept = rng.integers(-40, 40, len(levels) + 1).astype(np.int32)
-    about = rng.integers(-40, 40, 1025).astype(np.int32)
-    given = coverage[None], levels[None], trilinear, kept, about, scale
-    random = rng.random([scale * edge for edge in coverage.shape]) < occupied
-    for seen in (None, random):
-        before = None if seen is None else _core.pack(seen[None])
-        fine = _core.soft_rank(*given, before=before, threads=threads)
-        expected = reference.soft_rank(coverage, scale, levels, trilinear, kept, about, seen)
-        assert np.array_equal(_core.unpack(fine, coverage.shape[2] * scale)[0], expected)
+    scores = [
+        rng.integers(-40, 40, count).astype(np.int32) for count in (1025, len(levels) + 1, 1025)
+    ]
+    fine = _core.soft_rank(coverage[None], levels[None], *scores, scale, rounds, threads, keep)
+    expected = None
+    for _ in range(1 + rounds):
+        expected = reference.soft_rank(coverage, scale, levels, *scores, expected)
+    assert np.array_equal(_core.unpack(fine, coverage.shape[2] * scale)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shape"), [(2, (18, 7, 9)), (4, (12, 8, 10)), (8, (6, 4, 9)), (16, (3, 2, 4))]
+)
+def test_equals_reference_while_voxels_settle(scale: int, shape: tuple[int, int, int]) -> None:
+    edges = [scale * n for n in shape]
+    x, y, z = (np.linspace(-1.1, 1, n) for n in edges)
+    ball = np.hypot(np.hypot(x[:, None, None], y[:, None]), z) < 0.8
+    coverage = ops.coverage(VoxelGrid.from_dense(ball), scale).coverage
+    assert coverage is not None
+    shares = np.rint(65535 * coverage.astype(float)).astype(np.uint16)
+    levels = np.empty((0, 6, max(edges), max(edges)), np.uint16)
+    scores = ops.soft_scores(0)
+    expected = [reference.soft_rank(shares, scale, levels, *scores)]
+    for _ in range(ops.SWAP_ROUNDS):
+        expected.append(reference.soft_rank(shares, scale, levels, *scores, expected[-1]))
+    moved = [np.count_nonzero(a != b) for a, b in itertools.pairwise(expected)]
+    assert moved[-1] < 0.3 * moved[0]
+    for threads in THREADS:
+        fine = ops.soft_rank(coverage, scale, threads=threads)
+        assert np.array_equal(ops.unpack(fine, edges[2]), expected[-1])
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8, 16])
@@ -77,12 +104,12 @@ def test_a_batch_is_the_single_grid_mapped() -> None:
     steps = np.arange(1025, dtype=np.int32)
     scores = steps, steps[:3], steps
     singles = [
-        ops.soft_rank_rounds(_core, coverage[[i]], levels[[i]], scores, 2, rounds=2)[0]
-        for i in range(3)
+        _core.soft_rank(coverage[[i]], levels[[i]], *scores, 2, rounds=2)[0] for i in range(3)
     ]
     for threads in THREADS:
-        batch = ops.soft_rank_rounds(_core, coverage, levels, scores, 2, 2, threads)
-        assert np.array_equal(batch, np.stack(singles))
+        for keep in (0, 500, 1 << 26):
+            batch = _core.soft_rank(coverage, levels, *scores, 2, 2, threads, keep)
+            assert np.array_equal(batch, np.stack(singles))
 
 
 def test_surfaces_meet_at_the_borders_of_coarse_voxels() -> None:
@@ -127,13 +154,15 @@ def test_options_that_make_no_sense() -> None:
     no_maps = np.empty((1, 0, 6, 2, 2), np.uint16)
     steps, one = np.zeros(1025, np.int32), np.zeros(1, np.int32)
     with pytest.raises(_core.CoreError, match="level_scores: expected 1 scores, found 1025"):
-        _core.soft_rank(ones, no_maps, steps, steps, steps, 2)
+        _core.soft_rank(ones, no_maps, steps, steps, steps, 2, 1)
     with pytest.raises(_core.CoreError, match="neighbour_scores: expected 1025 scores, found 1"):
-        _core.soft_rank(ones, no_maps, steps, one, one, 2)
+        _core.soft_rank(ones, no_maps, steps, one, one, 2, 1)
     with pytest.raises(_core.CoreError, match="within 16 bits"):
-        _core.soft_rank(ones, no_maps, steps + (1 << 15), one, steps, 2)
-    with pytest.raises(_core.CoreError, match=r"before: expected \(1, 2, 2, 1\) words"):
-        _core.soft_rank(ones, no_maps, steps, one, steps, 2, np.zeros((1, 2, 3, 1), np.uint64))
+        _core.soft_rank(ones, no_maps, steps + (1 << 15), one, steps, 2, 1)
+    with pytest.raises(_core.CoreError, match="rounds: expected at least 0, found -1"):
+        _core.soft_rank(ones, no_maps, steps, one, steps, 2, -1)
+    with pytest.raises(_core.CoreError, match="keep: expected at least 0, found -1"):
+        _core.soft_rank(ones, no_maps, steps, one, steps, 2, 1, keep=-1)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 8])

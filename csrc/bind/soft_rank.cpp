@@ -1,15 +1,14 @@
 #include "mvd/soft_rank.hpp"
 
-#include <pybind11/stl.h>
-
 #include <algorithm>
-#include <optional>
 
 #include "bind/bind.hpp"
 
 namespace mvd::bind {
 
 namespace {
+
+constexpr std::int64_t kKeptScores = 1 << 26;  // 256 MiB
 
 void check_levels(const Array<Depth>& levels, GridShape low, std::int64_t scale) {
     check_dims(levels, 5, "levels");
@@ -34,21 +33,10 @@ void check_scores(const Array<Score>& scores, std::int64_t count, const char* na
     }
 }
 
-void check_before(const Array<Word>& before, GridShape shape) {
-    check_dims(before, 4, "before");
-    if (before.shape(0) != shape.batch || before.shape(1) != shape.x ||
-        before.shape(2) != shape.y || before.shape(3) != shape.words()) {
-        throw Error("before: expected (" + std::to_string(shape.batch) + ", " +
-                    std::to_string(shape.x) + ", " + std::to_string(shape.y) + ", " +
-                    std::to_string(shape.words()) + ") words, found " +
-                    std::string(py::str(before.attr("shape"))));
-    }
-}
-
 Array<Word> soft_rank(const Array<Coverage>& coverage, const Array<Depth>& levels,
                       const Array<Score>& trilinear_scores, const Array<Score>& level_scores,
-                      const Array<Score>& neighbour_scores, std::int64_t scale,
-                      const std::optional<Array<Word>>& before, int threads) {
+                      const Array<Score>& neighbour_scores, std::int64_t scale, int rounds,
+                      int threads, std::int64_t keep) {
     check_dims(coverage, 4, "coverage");
     const GridShape low{coverage.shape(0), coverage.shape(1), coverage.shape(2), coverage.shape(3)};
     if (low.x < 1 || low.y < 1 || low.z < 1) {
@@ -62,15 +50,14 @@ Array<Word> soft_rank(const Array<Coverage>& coverage, const Array<Depth>& level
     check_scores(trilinear_scores, kShareSteps + 1, "trilinear_scores");
     check_scores(level_scores, levels.shape(1) + 1, "level_scores");
     check_scores(neighbour_scores, kShareSteps + 1, "neighbour_scores");
-    const GridShape shape = upsampled_shape(low, scale);
-    if (before) check_before(*before, shape);
-    Array<Word> fine = new_packed(shape);
-    const Word* seen = before ? before->data() : nullptr;
+    if (rounds < 0) throw Error("rounds: expected at least 0, found " + std::to_string(rounds));
+    if (keep < 0) throw Error("keep: expected at least 0, found " + std::to_string(keep));
+    Array<Word> fine = new_packed(upsampled_shape(low, scale));
     Word* out = fine.mutable_data();
     const SoftScores scores{trilinear_scores.data(), level_scores.data(), neighbour_scores.data()};
     py::gil_scoped_release release;
-    mvd::soft_rank(coverage.data(), levels.data(), levels.shape(1), scores, seen, out, low, scale,
-                   threads);
+    mvd::soft_rank(coverage.data(), levels.data(), levels.shape(1), scores, rounds, keep, out, low,
+                   scale, threads);
     return fine;
 }
 
@@ -80,7 +67,8 @@ void bind_soft_rank(py::module_& module) {
     module.def("soft_rank", &soft_rank, py::arg("coverage").noconvert(),
                py::arg("levels").noconvert(), py::arg("trilinear_scores").noconvert(),
                py::arg("level_scores").noconvert(), py::arg("neighbour_scores").noconvert(),
-               py::arg("scale"), py::arg("before") = py::none(), py::arg("threads") = 0);
+               py::arg("scale"), py::arg("rounds"), py::arg("threads") = 0,
+               py::arg("keep") = kKeptScores);
 }
 
 }  // namespace mvd::bind

@@ -68,7 +68,8 @@ template <typename Queue>
 void carve(Queue queue, const Word* low, const Depth* odms, Word* fine, GridShape low_shape,
            std::int64_t scale, int votes, std::int64_t begin, std::int64_t end);
 
-// scores: on the device too; before may be null.
+// One round. scores: on the device too; before: (B, scale X, scale Y, W), not fine itself, what the
+// round before left, or null in the first.
 template <typename Queue>
 void soft_rank(Queue queue, const Coverage* coverage, const Depth* levels, std::int64_t count,
                SoftScores scores, const Word* before, Word* fine, GridShape low_shape,

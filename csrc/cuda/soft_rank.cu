@@ -1,4 +1,5 @@
-// Filling from coverage, twin of csrc/cpu/soft_rank.cpp: a block of threads for each coarse voxel.
+// One round of filling from coverage, twin of csrc/cpu/soft_rank.cpp: a block of threads for each
+// coarse voxel.
 #include <algorithm>
 
 #include "cuda/launch.hpp"
@@ -58,9 +59,11 @@ struct FillVoxel {
         const int s = static_cast<int>(scale);
         const int x = i / (s * s), y = i / s % s, z = i % s;
         const std::int64_t u = at.x * s + x, v = at.y * s + y, w = at.z * s + z;
-        const SoftKey alone =
-            soft_key(scores, trilinear(at, x, y, z), kept(at.grid, u, v, w), scale);
-        return before ? with_neighbours(alone, scores, neighbours(at.grid, u, v, w)) : alone;
+        const std::uint32_t share = trilinear(at, x, y, z);
+        const Score score = lone_score(scores, share, kept(at.grid, u, v, w), scale);
+        if (!before) return soft_key(score, share);
+        const std::uint32_t weight = neighbours(at.grid, u, v, w);
+        return soft_key(score + neighbour_score(scores, weight), weight);
     }
 
     // What the occupied neighbours of a fine voxel weigh.

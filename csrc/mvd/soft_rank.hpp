@@ -31,11 +31,12 @@ struct SoftScores {
 
 // coverage: (B, X, Y, Z), empty outside; levels: (B, count, 6, N, N) depth maps with N = scale *
 // max(X, Y, Z). A level keeps a voxel that none of its faces sees past, and no map may be less deep
-// than that of the level before. before: (B, scale X, scale Y, W), not fine itself, where
-// neighbours are looked at, or null: they do not count. fine: the same shape, overwritten. scale: 1
-// to kMaxSoftScale.
+// than that of the level before. rounds: how often neighbours are looked at. fine: (B, scale X,
+// scale Y, W), overwritten; from the first round on as much memory again is taken. scale: 1 to
+// kMaxSoftScale. keep: how many scores may be kept from round to round, four bytes each; what is
+// not kept is made again, to the same result.
 void soft_rank(const Coverage* coverage, const Depth* levels, std::int64_t count, SoftScores scores,
-               const Word* before, Word* fine, GridShape low_shape, std::int64_t scale,
+               int rounds, std::int64_t keep, Word* fine, GridShape low_shape, std::int64_t scale,
                int threads);
 
 // How many of `voxels` fine voxels a coarse one of that coverage holds, rounded half up.
@@ -83,26 +84,24 @@ MVD_HD inline std::uint32_t window_weight(Word bits) {
     return sum;
 }
 
+// The score of a voxel without neighbours. share: the interpolated coverage, in parts of
+// (2 scale)³ kFullCoverage; kept: how many levels keep the voxel.
+MVD_HD inline Score lone_score(SoftScores scores, std::uint32_t share, std::int32_t kept,
+                               std::int64_t scale) {
+    const std::int64_t whole = 8 * scale * scale * scale * kFullCoverage;
+    return scores.trilinear[share * kShareSteps / whole] + scores.levels[kept];
+}
+
+// What neighbours that weigh so much of kWholeReach add to it.
+MVD_HD inline Score neighbour_score(SoftScores scores, std::uint32_t weight) {
+    return scores.neighbours[std::uint64_t{weight} * kShareSteps / kWholeReach];
+}
+
 // What fine voxels are ranked by: the score, then the share that was added to it last.
 using SoftKey = std::uint64_t;
 
-MVD_HD inline SoftKey soft_key(std::int64_t score, std::uint32_t share) {
+MVD_HD inline SoftKey soft_key(Score score, std::uint32_t share) {
     return static_cast<SoftKey>(score + (std::int64_t{1} << 31)) << 32 | share;
-}
-
-// share: the interpolated coverage, in parts of (2 scale)³ kFullCoverage; kept: how many levels
-// keep the voxel.
-MVD_HD inline SoftKey soft_key(SoftScores scores, std::uint32_t share, std::int32_t kept,
-                               std::int64_t scale) {
-    const std::int64_t whole = 8 * scale * scale * scale * kFullCoverage;
-    const std::int64_t step = share * kShareSteps / whole;
-    return soft_key(std::int64_t{scores.trilinear[step]} + scores.levels[kept], share);
-}
-
-// The same voxel, with neighbours that weigh so much of kWholeReach.
-MVD_HD inline SoftKey with_neighbours(SoftKey key, SoftScores scores, std::uint32_t weight) {
-    const std::int64_t score = static_cast<std::int64_t>(key >> 32) - (std::int64_t{1} << 31);
-    return soft_key(score + scores.neighbours[weight * kShareSteps / kWholeReach], weight);
 }
 
 }  // namespace mvd

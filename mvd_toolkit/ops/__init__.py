@@ -15,7 +15,6 @@ from mvd_toolkit.ops.carving import (
     SWAP_ROUNDS,
     carve,
     soft_rank,
-    soft_rank_rounds,
     soft_scores,
 )
 from mvd_toolkit.ops.depth_maps import MAX_WINDOW, extract_odms, hull, project_odms, smooth_odms
@@ -42,7 +41,6 @@ __all__ = [
     "project_odms",
     "smooth_odms",
     "soft_rank",
-    "soft_rank_rounds",
     "soft_scores",
     "unpack",
     "upsample_nearest",

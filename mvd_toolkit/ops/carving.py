@@ -108,7 +108,8 @@ def soft_rank(
     swapping: Atkinson, 2005). Neighbours are those within 4 fine voxels along each axis, weighed by
     a Gaussian of 1.5. Outside the grid all is empty. Ties go to the higher share of neighbours,
     without rounds to the higher interpolation, then to C order. Log-odds are whole 256ths, so the
-    result is the same anywhere. Two packed fine grids are in memory at a time.
+    result is the same anywhere. Two packed fine grids are in memory at a time, and four bytes for
+    each fine voxel in a coarse one that is neither full nor empty, but at most 256 MiB.
 
     Args:
         coverage: (X, Y, Z) floats in [0, 1], the occupied fraction of each coarse voxel; it is
@@ -149,9 +150,7 @@ def soft_rank(
     scores = soft_scores(len(maps), trilinear_weight, neighbour_weight)
     levels = np.ascontiguousarray(maps)[None]
     try:
-        fine: WordArray = soft_rank_rounds(
-            _core, whole[None], levels, scores, scale, rounds, threads
-        )[0]
+        fine: WordArray = _core.soft_rank(whole[None], levels, *scores, scale, rounds, threads)[0]
     except _core.CoreError as error:
         raise UsageError(f"soft_rank: {error}") from error
     return fine
@@ -173,32 +172,6 @@ def soft_scores(
     )
     trilinear, kept, neighbours = (np.rint(scores).astype(np.int32) for scores in weighted)
     return trilinear, kept, neighbours
-
-
-def soft_rank_rounds(
-    core: Any,
-    coverage: Any,
-    levels: Any,
-    scores: Scores,
-    scale: int,
-    rounds: int = SWAP_ROUNDS,
-    threads: int = 0,
-) -> Any:
-    """Packed fine grids from a batch, on either core; see `soft_rank`.
-
-    Args:
-        core: `_core` or a `DeviceCore`.
-        coverage: (B, X, Y, Z) uint16, where that core works.
-        levels: (B, L, 6, N, N) uint16, there too.
-        scores: of `soft_scores`.
-        scale: fine voxels along the edge of a coarse one.
-        rounds: how often neighbours are looked at.
-        threads: how many threads to use, 0 for one a core.
-    """
-    fine = None
-    for _ in range(1 + rounds):
-        fine = core.soft_rank(coverage, levels, *scores, scale, before=fine, threads=threads)
-    return fine
 
 
 def _log_odds(count: int) -> npt.NDArray[np.float64]:
