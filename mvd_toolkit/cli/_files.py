@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,63 @@ from mvd_toolkit.cli._workers import STOPPING, Workers
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.progress import Progress
 from mvd_toolkit.sources import Shard, Source
-from mvd_toolkit.sources import is_single as is_single
 
 SURE = 0.9
 """A guess of the low rule is left without advice from this confidence on."""
 
 Job = Callable[[Source, Progress | None], Made]
 """Makes the output of one file and tells its steps."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one run, and where what is made of them goes.
+
+    Attributes:
+        items: the files.
+        destination: where outputs go.
+        single: the user named one file; see `sources.is_single`.
+        log: where to write how each ended; None: nowhere.
+    """
+
+    items: Sequence[Source]
+    destination: batch.Destination
+    single: bool
+    log: Path | None
+
+
+def gather(
+    out: Output,
+    inputs: Sequence[Path] | None,
+    option: Path | None,
+    form: str | None,
+    wanted: Sequence[str],
+    files_from: str | None = None,
+    shard: str | None = None,
+    has_format: bool = True,
+) -> Files:
+    """The files that a command works on.
+
+    Args:
+        out: names the command, and is told what the user should know.
+        inputs: what the user named.
+        option: ``-o``.
+        form: ``--format``.
+        wanted: suffixes of the files that are looked for in folders.
+        files_from: ``--files-from``.
+        shard: ``--shard``.
+        has_format: whether outputs in a folder have a format when ``--format`` names none.
+
+    Raises:
+        InputError: a folder holds no file of a known suffix, or a list none at all.
+        UsageError: an option makes no sense.
+    """
+    writable(form)
+    paths = named(inputs, files_from)
+    single = sources.is_single(paths)
+    made = destination(out, option, paths, has_format or form is not None)
+    items = find(out, paths, wanted, made, files_from, shard)
+    return Files(items, made, single, log_path(made, single, shard))
 
 
 def suffixes(kind: str | None = None, reads: bool = False, writes: bool = False) -> tuple[str, ...]:
@@ -155,23 +206,14 @@ def _read_list(name: str) -> list[Path]:
         raise InputError(f"--files-from {name}: {error.strerror}") from error
 
 
-def run(
-    out: Output,
-    items: Sequence[Source],
-    job: Job,
-    single: bool,
-    workers: Workers | None = None,
-    log: Path | None = None,
-) -> None:
-    """Run ``job`` on every item, tell each result and the summary.
+def run(out: Output, files: Files, job: Job, workers: Workers) -> None:
+    """Run ``job`` on every file, tell each result and the summary.
 
     Args:
         out: is told.
-        items: the files.
+        files: of `gather`.
         job: makes the output of one.
-        single: the user named one file; see `sources.is_single`.
-        workers: who works on them; None: this process.
-        log: where to write how each ended; None: nowhere. See `log_path`.
+        workers: who works on them.
 
     Raises:
         MVDError: of the only item, when it failed.
@@ -179,7 +221,7 @@ def run(
     """
     start = time.perf_counter()
     counts = Counter(made=0, skipped=0, kept=0, failed=0)
-    workers = workers or Workers()
+    items, single = files.items, files.single
 
     def tell(outcome: Outcome[Source, Made]) -> None:
         item = describe(outcome)
@@ -197,7 +239,7 @@ def run(
     try:
         with contextlib.ExitStack() as stack:
             executor = stack.enter_context(workers.executor())
-            lines = stack.enter_context(batch_log.BatchLog(log)) if log else None
+            lines = stack.enter_context(batch_log.BatchLog(files.log)) if files.log else None
             progress = stack.enter_context(out.progress(len(items), out.command))
             function: Any = attempt if executor is None else job
             outcomes = batch.run(

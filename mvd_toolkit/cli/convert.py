@@ -157,28 +157,23 @@ def convert(
         raise UsageError("--up: expected y or z without --pairs, found x")
     if resolution is not None and voxel_size is not None:
         raise UsageError("--resolution and --voxel-size: expected one of them, found both")
-    _files.writable(form)
     who = Workers(1 if workers is None else workers, dask, slurm)
-    named = _files.named(inputs, files_from)
-    single = _files.is_single(named)
-    destination = _files.destination(out, out_path, named, has_format=form is not None)
     wanted = _files.suffixes(reads=True)
-    items = _files.find(out, named, wanted, destination, files_from, shard)
-    meshing = Meshing(smooth, faces, size)
+    files = _files.gather(out, inputs, out_path, form, wanted, files_from, shard, has_format=False)
     job = ConvertFile(
-        destination,
+        files.destination,
         form,
         resolution,
         low_rule,
         fill,
         on_exists,
         who.threads(threads),
-        meshing,
+        Meshing(smooth, faces, size),
         voxel_size,
         _bounds(bounds),
         up,
     )
-    _files.run(out, items, job, single, who, _files.log_path(destination, single, shard))
+    _files.run(out, files, job, who)
 
 
 def _bounds(text: str | None) -> tuple[float, ...] | None:

@@ -86,15 +86,11 @@ def reconstruct(
     from mvd_toolkit.reconstruct_file import ReconstructFile, ReconstructorOnDemand
 
     out = output(ctx)
-    _files.writable(form)
     who = Workers(workers, dask, slurm)
-    named = _files.named(inputs, files_from)
-    single = _files.is_single(named)
-    destination = _files.destination(out, out_path, named)
-    items = _files.find(out, named, suffixes(), destination, files_from, shard)
+    files = _files.gather(out, inputs, out_path, form, suffixes(), files_from, shard)
     job = ReconstructFile(
         ReconstructorOnDemand(model or (), upscaler, device),
-        destination,
+        files.destination,
         to,
         form,
         ensemble,
@@ -104,4 +100,4 @@ def reconstruct(
         who.threads(threads),
         Meshing(smooth, faces, size),
     )
-    _files.run(out, items, job, single, who, _files.log_path(destination, single, shard))
+    _files.run(out, files, job, who)

@@ -85,16 +85,12 @@ def upscale(
     from mvd_toolkit.upscale_file import UpscaleFile, UpscalerOnDemand
 
     out = output(ctx)
-    _files.writable(form)
     who = Workers(workers, dask, slurm)
-    named = _files.named(inputs, files_from)
-    single = _files.is_single(named)
-    destination = _files.destination(out, out_path, named)
     wanted = _files.suffixes("grid", reads=True)
-    items = _files.find(out, named, wanted, destination, files_from, shard)
+    files = _files.gather(out, inputs, out_path, form, wanted, files_from, shard)
     job = UpscaleFile(
         UpscalerOnDemand(model, device, tile),
-        destination,
+        files.destination,
         to,
         form,
         low_rule,
@@ -103,4 +99,4 @@ def upscale(
         who.threads(threads),
         Meshing(smooth, faces, size),
     )
-    _files.run(out, items, job, single, who, _files.log_path(destination, single, shard))
+    _files.run(out, files, job, who)
