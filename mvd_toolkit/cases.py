@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mvd_toolkit import _core, io, ops
 from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE, bits_rule
-from mvd_toolkit.data import edges_of, hull_of, pair_files
+from mvd_toolkit.data import SPLITS, edges_of, hull_of, pair_files
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.io.mesh import Mesh
@@ -202,7 +202,8 @@ class ShapeItem:
         edge = low * scale
         if set(grid.shape) != {grid.shape[0]} or grid.shape[0] % edge:
             raise InputError(
-                f"{self.path}: expected a cube of {edge} voxels an edge, or a multiple"
+                f"{self.path}: expected a cube of {edge} voxels an edge, or a multiple, found "
+                f"{'x'.join(map(str, grid.shape))}; pairs of LOW:HIGH say other edges"
             )
         return pair_of(ops.pool(grid, grid.shape[0] // edge), scale, threads=1)
 
@@ -235,7 +236,9 @@ def find_items(
         return _stored_pairs(Path(source), split, edges, low_rule, category)
     low, high = edges or (32, 256)
     if low < 1 or high % low:
-        raise UsageError(f"pairs: expected a fine edge that is a multiple, found {low}:{high}")
+        raise UsageError(
+            f"pairs: expected a fine edge that is a multiple of the coarse one, found {low}:{high}"
+        )
     inputs = [source] if isinstance(source, (str, Path)) else list(source)
     folders = [Path(given) for given in inputs if not isinstance(given, ShapeFile)]
     shapes = find_shapes(inputs)
@@ -287,7 +290,11 @@ def _stored_pairs(
     ending = pair_file_name("", low, high)
     names = {path: path.name.removesuffix(ending) for path in pair_files(dataset, split, low, high)}
     if not names:
-        raise InputError(f"{dataset}: expected pairs {low}:{high} in {split}, found none")
+        counts = {part: len(pair_files(dataset, part, low, high)) for part in SPLITS}
+        there = ", ".join(f"{count} in {part}" for part, count in counts.items() if count)
+        raise InputError(
+            f"{dataset}: expected pairs {low}:{high} in {split}, found {there or 'none'}"
+        )
     return [
         StoredPairItem(name, category_of(name, category), path, low_rule)
         for path, name in names.items()

@@ -40,7 +40,8 @@ from mvd_toolkit.errors import FormatWarning, MVDError
 
 app = typer.Typer(
     name="mvd",
-    help="Upscale coarse voxel grids by multi-view decomposition.",
+    help="Upscale coarse voxel grids by multi-view decomposition.\n\n"
+    "Begin with `mvd upscale chair.binvox -o chair.stl`; `mvd upscale --help` tells its options.",
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

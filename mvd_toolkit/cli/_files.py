@@ -123,7 +123,10 @@ def destination(
         why = f": {form.name} files are only read" if form else ""
         raise UsageError(f"-o {option}: expected a suffix of {known}, found {suffix}{why}")
     if made.file is None and not has_format:
-        raise UsageError("--format: expected the name of one when -o is no file: see `mvd formats`")
+        raise UsageError(
+            "expected -o FILE, -o chair.stl say, or --format: expected the name of one when -o is "
+            "no file: see `mvd formats`"
+        )
     if single and suffix:
         out.warn(f"-o {option}: no format has the suffix {suffix}, so it is taken as a folder")
     elif form:

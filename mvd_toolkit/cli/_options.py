@@ -40,7 +40,7 @@ JsonFlag = Annotated[
     bool, typer.Option("--json", callback=_json, help="One JSON document on stdout.")
 ]
 QuietFlag = Annotated[
-    bool, typer.Option("--quiet", "-q", callback=_quiet, help="No progress and no talk.")
+    bool, typer.Option("--quiet", "-q", callback=_quiet, help="Say errors and notes alone.")
 ]
 DebugFlag = Annotated[
     bool, typer.Option("--debug", callback=_debug, help="Errors come with a traceback.")
@@ -56,11 +56,13 @@ OutputOption = Annotated[
     typer.Option(
         "-o",
         "--output",
-        help="A file, when there is one input and the suffix is a known one; else a folder.",
+        help="Where to write: a file for one input, chair.stl say; else a folder. "
+        "Default: beside each input.",
     ),
 ]
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="Name of the output's format: see `mvd formats`.")
+    str | None,
+    typer.Option("--format", help="Format of what is written, stl say: see `mvd formats`."),
 ]
 FilesFromOption = Annotated[
     str | None,
@@ -68,10 +70,11 @@ FilesFromOption = Annotated[
 ]
 ShardOption = Annotated[
     str | None,
-    typer.Option(metavar="I/N", help="The I-th of N parts of the inputs, for N machines."),
+    typer.Option(metavar="I/N", help="The I-th of N parts of the inputs, 1/4 say, for N machines."),
 ]
 WorkersOption = Annotated[
-    int, typer.Option(min=0, help="Processes that share the inputs; 0: one a core.")
+    int,
+    typer.Option(min=0, help="Processes that share the inputs; 0: one a core of the processor."),
 ]
 DaskOption = Annotated[
     str | None,
@@ -85,19 +88,24 @@ SlurmOption = Annotated[
         metavar="N[,NAME=VALUE]...", help="N jobs of Slurm, with parameters of submitit's."
     ),
 ]
-ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads to use; 0: one a core.")]
+ThreadsOption = Annotated[
+    int, typer.Option(min=0, help="Threads to use; 0: one a core of the processor.")
+]
 DeviceOption = Annotated[str, typer.Option(help="Where the networks run: cpu, cuda, cuda:1 …")]
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "-m", "--model", help="A model directory, or the name of a model; default: the one inside."
+        "-m",
+        "--model",
+        help="A model directory, or a name that `mvd models` lists. Default: the one that comes "
+        "with mvd.",
     ),
 ]
 SmoothFlag = Annotated[
     bool | None,
     typer.Option(
         "--smooth/--no-smooth",
-        help="Take the staircase of the voxels off a mesh, as is the default, or keep it.",
+        help="Smooth the steps that voxels leave on a mesh, as is the default, or keep them.",
         show_default=False,
     ),
 ]
@@ -129,12 +137,15 @@ SizeOption = Annotated[
     typer.Option(
         metavar="LENGTH",
         parser=_length,
-        help="Scale a mesh until its longest side is this long: 80mm, 8cm, 0.08m, 3.15in.",
+        help="Scale a mesh until its longest side is this long: 80mm, 8cm, 0.08m, 3.15in. "
+        "Default: as it is.",
     ),
 ]
 FacesOption = Annotated[
     int | None,
     typer.Option(
-        metavar="N", parser=_count, help="Triangles of a mesh to come down to: 50000 or 50k."
+        metavar="N",
+        parser=_count,
+        help="Make a mesh of at most about so many triangles: 50000 or 50k. Default: all.",
     ),
 ]

@@ -44,11 +44,17 @@ def convert(
     ] = None,
     bounds: Annotated[
         str | None,
-        typer.Option(metavar="X,Y,Z,X,Y,Z", help="Lowest and highest corner of a mesh's grid."),
+        typer.Option(
+            metavar="X,Y,Z,X,Y,Z",
+            help="Lowest and highest corner of a mesh's grid, in the mesh's units.",
+        ),
     ] = None,
     low_rule: Annotated[
         Literal["any", "half", "centre", "soft"] | None,
-        typer.Option(help="How a coarser grid is pooled; soft: into fractions."),
+        typer.Option(
+            help="When a voxel of a coarser grid is set: where any of it is, half, or its centre; "
+            "soft: fractions. Default: any."
+        ),
     ] = None,
     fill: Annotated[
         Literal["hull", "flood", "centre", "none"] | None,
@@ -60,13 +66,19 @@ def convert(
     ] = None,
     pairs: Annotated[
         str | None,
-        typer.Option(metavar="LOW:HIGH,...", help="Make a dataset of pairs of shapes: 32:256."),
+        typer.Option(
+            metavar="LOW:HIGH,...",
+            help="Make a training dataset: of each shape a coarse and a fine grid, 32:256 say.",
+        ),
     ] = None,
     split: Annotated[
-        str, typer.Option(metavar="T,V,T", help="Shares of train, val and test, for --pairs.")
+        str, typer.Option(metavar="T,V,T", help="Shares of train, val and test in --pairs.")
     ] = "0.8,0.1,0.1",
     copies: Annotated[
-        int, typer.Option(min=0, help="More of each training mesh at other sizes and places.")
+        int,
+        typer.Option(
+            min=0, help="So many more pairs of each training mesh, at other sizes and places."
+        ),
     ] = 0,
     turn: Annotated[
         Literal["none", "up", "any"],
@@ -77,17 +89,19 @@ def convert(
         typer.Option(min=1, help="Pictures of each mesh from around it too, for --pairs."),
     ] = None,
     image: Annotated[
-        int | None, typer.Option(min=16, help="Edge of those pictures, pixels: 128.")
+        int | None, typer.Option(min=16, help="Edge of those pictures, pixels. Default: 128.")
     ] = None,
     frame: Annotated[
         Literal["object", "viewer"] | None,
-        typer.Option(help="Whose axes the grids of the pictures have: the object's, or the eye's."),
+        typer.Option(
+            help="Whose axes the grids of the pictures have: the object's (default), or the eye's."
+        ),
     ] = None,
     up: Annotated[
         Literal["x", "y", "z"] | None,
         typer.Option(help="A mesh's vertical: y is turned to z; for --pairs their layout's, or y."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the copies and pictures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws of copies and pictures.")] = 0,
     smooth: SmoothFlag = None,
     faces: FacesOption = None,
     size: SizeOption = None,

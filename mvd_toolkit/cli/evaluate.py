@@ -41,34 +41,48 @@ def evaluate(
         ),
     ] = None,
     models: Annotated[
-        list[str] | None, typer.Option("-m", "--model", help="A model directory or name; repeat.")
+        list[str] | None,
+        typer.Option("-m", "--model", help="A model to score, a directory or name; repeat."),
     ] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option("--method", help="nearest, gaussian:sigma=3, sdf, oracle, default …; repeat."),
     ] = None,
     metrics: Annotated[
-        list[str] | None, typer.Option("--metric", help="iou, fscore, chamfer …; repeat.")
+        list[str] | None,
+        typer.Option("--metric", help="iou, fscore, chamfer …; repeat; `mvd plugins` lists them."),
     ] = None,
     points: Annotated[
-        int | None, typer.Option(min=1, help="Samples of each surface; papers draw 2466.")
+        int | None,
+        typer.Option(min=1, help="Samples of each surface. Default: 30000; papers draw 2466."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
-    split: Annotated[str, typer.Option(help="Of the dataset: train, val, test.")] = "test",
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    split: Annotated[str, typer.Option(help="Part of the dataset: train, val, test.")] = "test",
     pairs: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Edges of the grids: 32:256.")
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH",
+            help="Edges of the coarse and the fine grids. Default: the dataset's; 32:256.",
+        ),
     ] = None,
     low_rule: Annotated[
-        Literal["any", "half", "centre", "soft"], typer.Option(help="Which coarse grids.")
+        Literal["any", "half", "centre", "soft"],
+        typer.Option(help="How the coarse grids are made."),
     ] = "any",
     resolution: Annotated[
         int, typer.Option(min=8, max=2048, help="Longest edge that two meshes are voxelized at.")
     ] = 256,
-    limit: Annotated[int | None, typer.Option(min=1, help="So many items, the same ones.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Score so many items, always the same ones. Default: all."),
+    ] = None,
     files_from: FilesFromOption = None,
     shard: ShardOption = None,
     category: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Group 1: the category in an item's name.")
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="What of an item's name is its category: the first group."
+        ),
     ] = None,
     merge: Annotated[
         bool, typer.Option("--merge", help="PATHs are rows of earlier runs (-o): one table of all.")
@@ -78,13 +92,16 @@ def evaluate(
         typer.Option("-o", "--output", help="Rows, JSON lines; a stopped run goes on from there."),
     ] = None,
     on_exists: Annotated[
-        Literal["error", "overwrite"], typer.Option(help="When -o holds another evaluation.")
+        Literal["error", "overwrite"],
+        typer.Option(help="When -o holds another evaluation, or another file is there."),
     ] = "error",
     csv: Annotated[Path | None, typer.Option(help="Write the rows as CSV.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page to look at, one file.")] = None,
-    cards: Annotated[int, typer.Option(min=0, help="Items shown in the report.")] = 8,
-    up: Annotated[Literal["x", "y", "z"], typer.Option(help="The vertical, in the report.")] = "z",
+    cards: Annotated[int, typer.Option(min=0, help="Items that the report shows in 3-D.")] = 8,
+    up: Annotated[
+        Literal["x", "y", "z"], typer.Option(help="The vertical axis in the report.")
+    ] = "z",
     fail_under: Annotated[
         list[str] | None,
         typer.Option(metavar="METRIC=VALUE", help="Exit 7 when the mean is worse: iou=0.8."),
@@ -121,6 +138,7 @@ def evaluate(
     subject = Subject(named, files_from, split, pairs, low_rule, category, resolution)
     if merge and rows_path is not None:
         raise UsageError("-o: expected no place for new rows, as --merge makes none; found one")
+    _check_pattern(category)
     limits = _limits(fail_under or [])
     _check_places(
         named, {"-o": rows_path, "--csv": csv, "--markdown": markdown, "--report": report}
@@ -195,6 +213,19 @@ def _tell(out: Output, rows: Sequence[Row], csv: Path | None, markdown: Path | N
         if path is not None:
             with atomic(path, overwrite=True) as file:
                 file.write(text.encode())
+
+
+def _check_pattern(category: str | None) -> None:
+    import re
+
+    from mvd_toolkit.errors import UsageError
+
+    try:
+        re.compile(category or "")
+    except re.error as error:
+        raise UsageError(
+            f"--category: expected a regular expression, found {category!r}: {error}"
+        ) from None
 
 
 def _check_places(named: Sequence[Path], places: Mapping[str, Path | None]) -> None:

@@ -12,7 +12,9 @@ from mvd_toolkit.cli._options import DebugFlag, JsonFlag, QuietFlag, ThreadsOpti
 
 def pipeline(
     ctx: typer.Context,
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A TOML file: a table a stage.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A TOML file with a table for each stage.")
+    ],
     threads: ThreadsOption = 0,
     json: JsonFlag = False,
     quiet: QuietFlag = False,

@@ -40,14 +40,14 @@ def reconstruct(
         typer.Option(
             "-m",
             "--model",
-            help="A reconstructor's directory; several vote. Default: the one inside.",
+            help="A reconstructor's directory; repeated, they vote. Default: what comes with mvd.",
         ),
     ] = None,
     upscaler: Annotated[
         str | None, typer.Option(help="The model that makes the grids fine, as for upscale.")
     ] = None,
     to: Annotated[
-        int | None, typer.Option(min=1, help="Longest edge of the result, voxels: 256.")
+        int | None, typer.Option(min=1, help="Longest edge of the result, voxels. Default: 256.")
     ] = None,
     form: FormatOption = None,
     ensemble: Annotated[

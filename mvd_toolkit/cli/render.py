@@ -20,23 +20,31 @@ def render(
     ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Grids or meshes.")],
     out_path: Annotated[
-        Path, typer.Option("-o", "--output", help="A .png, .jpg or .webp; .gif turns.")
+        Path, typer.Option("-o", "--output", help="The picture: .png, .jpg or .webp; a .gif turns.")
     ],
     size: Annotated[int, typer.Option(min=8, max=8192, help="Edge of a picture, pixels.")] = 512,
-    azimuth: Annotated[float, typer.Option(help="Of the eye, degrees around.")] = -60.0,
-    elevation: Annotated[float, typer.Option(min=-90, max=90, help="Degrees above.")] = 22.0,
+    azimuth: Annotated[
+        float, typer.Option(help="Where the eye is around the vertical, degrees.")
+    ] = -60.0,
+    elevation: Annotated[
+        float, typer.Option(min=-90, max=90, help="How far the eye is above the horizon, degrees.")
+    ] = 22.0,
     up: Annotated[Literal["x", "y", "z"], typer.Option(help="The vertical axis.")] = "z",
     background: Annotated[
         Literal["light", "dark", "none"], typer.Option(help="none is transparent.")
     ] = "light",
     colour: Annotated[
-        list[str] | None, typer.Option(metavar="RRGGBB", help="Of the shapes; repeat.")
+        list[str] | None,
+        typer.Option(metavar="RRGGBB", help="Colour of the shapes, ecb264 say; repeat."),
     ] = None,
     style: Annotated[
-        Literal["auto", "smooth", "cubes"], typer.Option(help="auto: cubes up to 64 voxels.")
+        Literal["auto", "smooth", "cubes"],
+        typer.Option(help="auto: cubes for grids of up to 64 voxels."),
     ] = "auto",
-    samples: Annotated[int, typer.Option(min=1, max=8, help="Of a pixel, each way.")] = 2,
-    zoom: Annotated[float, typer.Option(help="1 shows all of it.")] = 1.0,
+    samples: Annotated[
+        int, typer.Option(min=1, max=8, help="Samples of a pixel, each way: more is smoother.")
+    ] = 2,
+    zoom: Annotated[float, typer.Option(help="1 shows all of it, 2 half as much, larger.")] = 1.0,
     caption: Annotated[
         list[str] | None, typer.Option(help="Below each of several; by default the names.")
     ] = None,

@@ -29,7 +29,8 @@ def serve(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Files upscaled at once.")] = 1,
     waiting: Annotated[
-        int, typer.Option(min=0, max=10_000, help="Files that may wait; then it is 503.")
+        int,
+        typer.Option(min=0, max=10_000, help="Files that may wait; more are refused (503)."),
     ] = 64,
     timeout: Annotated[
         float, typer.Option(min=1, max=86_400, help="Seconds for one file.")

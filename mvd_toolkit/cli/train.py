@@ -30,7 +30,9 @@ def train(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="RUN", help="Folder of the run: state, model."),
+        typer.Option(
+            "-o", "--output", metavar="RUN", help="Folder of the run; the model will be RUN/model."
+        ),
     ] = None,
     target: Annotated[
         Literal["upscale", "reconstruct"],
@@ -64,16 +66,21 @@ def train(
         ),
     ] = None,
     pairs: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Which pairs, when there are several.")
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Which pairs, when the dataset has several."),
     ] = None,
     assign: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="An option: width=64, train.ema=0.99 …"),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Length of the run in epochs.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Length of the run in steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Length of the run in minutes.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Shapes in a step.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Length of the run in epochs. Default: 40.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Or in steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Or in minutes.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Shapes in a step, of all devices together.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     low_rule: Annotated[
         str | None,
@@ -86,7 +93,7 @@ def train(
         Literal["auto", "fp32", "bf16"] | None,
         typer.Option(help="bf16 is quicker where the device has it; auto asks the device."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and draws.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and draws.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Only algorithms that repeat exactly.")
     ] = False,
@@ -98,7 +105,9 @@ def train(
     devices: Annotated[
         int, typer.Option(min=1, help="Devices of this machine that share each batch.")
     ] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines that do, each with as many.")] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Machines that share it, each with so many devices.")
+    ] = 1,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write RUN/tensorboard/ too.")
     ] = False,

@@ -43,21 +43,29 @@ def upscale(
         int | None,
         typer.Option(
             min=1,
-            help="Longest edge of the result, voxels: 8 times the input's, or a divisor of it.",
+            help="Longest edge of the result, voxels: the input's times the model's scale, 8 for "
+            "the default one, or a divisor of that. Default: the largest up to 1024.",
         ),
     ] = None,
     form: FormatOption = None,
     low_rule: Annotated[
-        LowRule, typer.Option(help="How the coarse grid was made; auto: a guess, which is told.")
+        LowRule,
+        typer.Option(
+            help="How the coarse grid was made: a voxel is set where any of it was inside, half of "
+            "it, or its centre; soft: it holds fractions; auto: a guess, which is told."
+        ),
     ] = "auto",
     fill: Annotated[
-        Fill, typer.Option(help="Fill what no face can see into, or take the grid as it is.")
+        Fill,
+        typer.Option(help="hull fills what cannot be seen from any of six sides; none: nothing."),
     ] = "hull",
     device: DeviceOption = "cpu",
     tile: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Run the networks on tiles of so many coarse pixels: less memory."
+            min=1,
+            help="Run the networks on tiles of so many coarse pixels an edge: less memory, "
+            "the same result. Default: on all at once.",
         ),
     ] = None,
     smooth: SmoothFlag = None,

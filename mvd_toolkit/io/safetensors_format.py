@@ -25,6 +25,7 @@ SCHEMA = "mvd.grid/1"
 TENSOR = "voxels"
 
 _MAX_HEADER = 10**8  # the library's own limit
+_LISTED = 8  # tensors that an error names
 _DTYPES = {
     **{"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4"},
     **{"I32": "<i4", "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8"},
@@ -87,7 +88,8 @@ def _tensor(path: Path) -> tuple[str, Layout, int]:
     header.pop("__metadata__", None)
     solid = [name for name, tensor in header.items() if len(tensor["shape"]) == 3]
     if len(solid) != 1:
-        listed = ", ".join(f"{name} {tensor['shape']}" for name, tensor in header.items())
+        listed = ", ".join(f"{k} {header[k]['shape']}" for k in [*header][:_LISTED])
+        listed += f" and {len(header) - _LISTED} more" if len(header) > _LISTED else ""
         raise InputError(
             f"{path}: expected exactly one 3-D tensor, found {len(solid)} among: "
             f"{listed or 'no tensors'}"
