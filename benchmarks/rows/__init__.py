@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rows import cuda, files, grids, meshes, program, surfaces, views
+from rows import cuda, files, fractions, grids, meshes, program, surfaces, views
 from rows.measure import Row, Settings
 
 BENCHES: dict[str, Callable[[Settings], Iterator[Row]]] = {
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "project": views.project,
     "smooth": views.smooth,
     "carve": views.carve,
+    "soft": fractions.soft,
     "pack": grids.pack,
     "pool": grids.pool,
     "upsample": grids.upsample,
