@@ -35,6 +35,9 @@ def dilate(
 def keep_largest(
     packed: npt.NDArray[np.uint64], z: int, threads: int = 0
 ) -> npt.NDArray[np.uint64]: ...
+def remove_small_parts(
+    packed: npt.NDArray[np.uint64], z: int, voxels: int, threads: int = 0
+) -> npt.NDArray[np.uint64]: ...
 def fill_holes(
     packed: npt.NDArray[np.uint64], z: int, threads: int = 0
 ) -> npt.NDArray[np.uint64]: ...

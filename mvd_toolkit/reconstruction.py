@@ -2,7 +2,7 @@
 
 The stage's whole story, in order: cut the object out of the picture, ask the networks for the
 chance of each coarse voxel (of several looks at it, if asked), keep what is likely and hangs
-together, say how sure that is, and upscale it as any coarse grid.
+together, say how sure that is, upscale it as any coarse grid, and drop the dust.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ class Reconstructor:
             ensemble: look at the picture several times, larger, smaller and mirrored, and let the
                 looks vote.
             mirror: take the object to be symmetric.
-            keep_parts: keep all parts, not the largest alone.
+            keep_parts: keep all parts. By default the largest of the coarse grid is kept, and of
+                the fine one those with at least the volume of a coarse voxel.
             threads: for the core and the networks; 0 means all cores.
 
         Returns:
@@ -181,7 +182,7 @@ class Reconstructor:
         looked = time.perf_counter()
         made = self.upscaler.detailed(low, to, rule, "hull", threads, _later(progress))
         return Reconstructed(
-            made.grid,
+            made.grid if keep_parts else without_dust(made.grid, config.edge, threads),
             replace(low, coverage=chances),
             confidence,
             distance,
@@ -291,6 +292,16 @@ def solid(
     if rule == SOFT_RULE:
         grid = replace(grid, coverage=np.where(grid.dense(), chances, 0).astype(np.float32))
     return grid
+
+
+def without_dust(fine: VoxelGrid, edge: int, threads: int = 0) -> VoxelGrid:
+    """The parts of a fine grid that have at least the volume of a voxel of a grid of ``edge``³.
+
+    All of them where none has.
+    """
+    volume = (max(fine.shape) // edge) ** 3
+    large = ops.remove_small_parts(fine, volume, threads=threads)
+    return large if large.count() else fine
 
 
 def expected_iou(chances: Floats, config: ReconstructorConfig) -> float:

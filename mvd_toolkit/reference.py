@@ -144,6 +144,18 @@ def keep_largest(dense: BoolArray) -> BoolArray:
     return kept
 
 
+def remove_small_parts(dense: BoolArray, voxels: int) -> BoolArray:
+    """The parts connected through voxel faces that have at least so many voxels."""
+    left = dense.copy()
+    kept = np.zeros_like(dense)
+    for i, j, k in product(*(range(edge) for edge in dense.shape)):
+        if left[i, j, k]:
+            part = _take_part(left, (i, j, k))
+            for voxel in part if len(part) >= voxels else ():
+                kept[voxel] = True
+    return kept
+
+
 def fill_holes(dense: BoolArray) -> BoolArray:
     """What a flood from beyond the grid does not reach through voxel faces."""
     empty = np.pad(~dense, 1, constant_values=True)

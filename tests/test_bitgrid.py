@@ -35,6 +35,13 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], Callable[[Dense], Dense]]] = {
     "hull": (ops.hull, reference.hull),
     "keep_largest": (ops.keep_largest, reference.keep_largest),
     **{
+        f"remove_small_parts {voxels}": (
+            lambda g, voxels=voxels, **k: ops.remove_small_parts(g, voxels, **k),
+            lambda d, voxels=voxels: reference.remove_small_parts(d, voxels),
+        )
+        for voxels in (0, 2, 5)
+    },
+    **{
         f"mirror {axis}": (
             lambda g, axis=axis, **k: ops.mirror(g, axis, **k),
             lambda d, axis=axis: reference.mirror(d, axis),
@@ -184,6 +191,9 @@ def test_parts_that_meet_late_are_one() -> None:
     expected = u_shape.copy()
     expected[1, 1, 1] = False
     assert np.array_equal(ops.keep_largest(u_shape), expected)
+    assert np.array_equal(ops.remove_small_parts(u_shape, 2), expected)
+    assert np.array_equal(ops.remove_small_parts(u_shape, 7), expected)
+    assert not ops.remove_small_parts(u_shape, 8).any()
 
 
 @pytest.mark.parametrize(

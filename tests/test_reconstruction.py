@@ -9,11 +9,17 @@ from viewed_shapes import make_tiny_views, shadow
 
 import mvd_toolkit as mvd
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.reconstruction import Reconstructor, check_fit, expected_iou, solid
+from mvd_toolkit.reconstruction import (
+    Reconstructor,
+    check_fit,
+    expected_iou,
+    solid,
+    without_dust,
+)
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
 from mvd_toolkit.reconstructor_model import ReconstructorModel
 from mvd_toolkit.train_reconstructor import train_reconstructor
-from mvd_toolkit.upscale import Upscaler
+from mvd_toolkit.upscale import Upscaled, Upscaler
 
 OPTIONS = {"width": 8, "blocks": 1, "latent": 16}
 
@@ -121,6 +127,27 @@ def test_models_of_other_grids_cannot_vote():
         check_fit([one, replace(one, edge=16)])
     with pytest.raises(UsageError, match="found none"):
         check_fit([])
+
+
+def test_parts_smaller_than_a_coarse_voxel_are_dust():
+    dense = np.zeros((32, 32, 32), bool)
+    dense[4:20, 4:20, 4:20] = dense[24:26, 24:26, 24:26] = dense[30, 30, :7] = True
+    large = dense.copy()
+    large[30, 30, :7] = False
+    fine = mvd.VoxelGrid.from_dense(dense)
+    assert np.array_equal(without_dust(fine, 16).dense(), large)
+    assert without_dust(fine, 32) == fine
+    dust = mvd.VoxelGrid.from_dense(dense & ~large)
+    assert without_dust(dust, 16) == dust
+
+
+def test_dust_goes_unless_parts_are_kept(make, picture, monkeypatch):
+    dense = np.zeros((32, 32, 32), bool)
+    dense[4:20, 4:20, 4:20] = dense[30, 30, 30] = True
+    upscaled = Upscaled(mvd.VoxelGrid.from_dense(dense), None, {})
+    monkeypatch.setattr(make.upscaler, "detailed", lambda *_, **__: upscaled)
+    assert make(picture, 32, threads=1).count() == 16**3
+    assert make(picture, 32, keep_parts=True, threads=1).count() == 16**3 + 1
 
 
 def test_only_the_largest_part_is_kept():

@@ -27,6 +27,18 @@ Array<Word> keep_largest(const Array<Word>& packed, std::int64_t z, int threads)
     return kept;
 }
 
+Array<Word> remove_small_parts(const Array<Word>& packed, std::int64_t z, std::int64_t voxels,
+                               int threads) {
+    const GridShape shape = packed_shape(packed, z, "packed");
+    if (voxels < 0) throw Error("voxels: expected at least 0, found " + std::to_string(voxels));
+    Array<Word> kept = new_packed(shape);
+    const Word* in = packed.data();
+    Word* out = kept.mutable_data();
+    py::gil_scoped_release release;
+    mvd::remove_small_parts(in, out, shape, voxels, threads);
+    return kept;
+}
+
 Array<std::int64_t> count_parts(const Array<Word>& packed, std::int64_t z, int threads) {
     const GridShape shape = packed_shape(packed, z, "packed");
     Array<std::int64_t> counts(shape.batch);
@@ -56,6 +68,8 @@ void bind_morphology(py::module_& module) {
                py::arg("threads") = 0);
     module.def("keep_largest", &keep_largest, py::arg("packed").noconvert(), py::arg("z"),
                py::arg("threads") = 0);
+    module.def("remove_small_parts", &remove_small_parts, py::arg("packed").noconvert(),
+               py::arg("z"), py::arg("voxels"), py::arg("threads") = 0);
     module.def("count_parts", &count_parts, py::arg("packed").noconvert(), py::arg("z"),
                py::arg("threads") = 0);
 }

@@ -19,6 +19,23 @@ void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads) 
     });
 }
 
+void remove_small_parts(const Word* packed, Word* kept, GridShape shape, std::int64_t voxels,
+                        int threads) {
+    const std::int64_t grid = shape.x * shape.y * shape.words();
+    parallel_for(shape.batch, 1, threads, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t b = begin; b < end; ++b) {
+            Word* out = kept + b * grid;
+            std::fill(out, out + grid, Word{0});
+            Parts parts(packed + b * grid, shape);
+            parts.join_neighbours();
+            const auto write = [&](std::int64_t line, std::int64_t from, std::int64_t to) {
+                set_range(out + line * shape.words(), from, to);
+            };
+            parts.for_each(parts.at_least(voxels), true, write);
+        }
+    });
+}
+
 void count_parts(const Word* packed, std::int64_t* counts, GridShape shape, int threads) {
     const std::int64_t grid = shape.x * shape.y * shape.words();
     parallel_for(shape.batch, 1, threads, [&](std::int64_t begin, std::int64_t end) {

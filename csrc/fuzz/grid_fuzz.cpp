@@ -88,6 +88,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         shape, [&](Word* out, int threads) { fill_holes(grid.data(), out, shape, threads); });
     const Grid largest = agreed(
         shape, [&](Word* out, int threads) { keep_largest(grid.data(), out, shape, threads); });
+    const Grid large = agreed(shape, [&](Word* out, int threads) {
+        remove_small_parts(grid.data(), out, shape, factor, threads);
+    });
+    fuzz::require(contains(grid, large));
     fuzz::require(contains(dilated, grid) && contains(filled, grid) && contains(grid, largest));
 
     const GridShape fine = upsampled_shape(shape, factor);

@@ -49,10 +49,17 @@ class Parts {
 
     // The root of the part with the most voxels, the first of equals. There is a run.
     RunIndex largest() {
-        std::vector<std::int64_t> voxels(runs_.size());
-        for (RunIndex i = 0; i < count(); ++i) voxels[root(i)] += runs_[i].end - runs_[i].begin;
+        const std::vector<std::int64_t> voxels = sizes();
         return static_cast<RunIndex>(std::max_element(voxels.begin(), voxels.end()) -
                                      voxels.begin());
+    }
+
+    // Whether the part of each run has at least so many voxels.
+    std::vector<bool> at_least(std::int64_t voxels) {
+        const std::vector<std::int64_t> all = sizes();
+        std::vector<bool> runs(runs_.size());
+        for (RunIndex i = 0; i < count(); ++i) runs[i] = all[root(i)] >= voxels;
+        return runs;
     }
 
     // How many parts there are: runs that are roots.
@@ -100,6 +107,13 @@ class Parts {
     RunIndex count() const { return static_cast<RunIndex>(runs_.size()); }
 
   private:
+    // Voxels of each part, at its root.
+    std::vector<std::int64_t> sizes() {
+        std::vector<std::int64_t> voxels(runs_.size());
+        for (RunIndex i = 0; i < count(); ++i) voxels[root(i)] += runs_[i].end - runs_[i].begin;
+        return voxels;
+    }
+
     RunIndex root(RunIndex i) {
         while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
         return i;

@@ -57,7 +57,8 @@ def reconstruct(
         bool, typer.Option("--mirror", help="Take the objects to be symmetric.")
     ] = False,
     keep_parts: Annotated[
-        bool, typer.Option("--keep-parts", help="Keep all parts, not the largest alone.")
+        bool,
+        typer.Option("--keep-parts", help="Keep all parts, however small, not the largest alone."),
     ] = False,
     device: DeviceOption = "cpu",
     smooth: SmoothFlag = None,

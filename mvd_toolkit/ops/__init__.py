@@ -18,7 +18,14 @@ from mvd_toolkit.ops.carving import (
     soft_scores,
 )
 from mvd_toolkit.ops.depth_maps import MAX_WINDOW, extract_odms, hull, project_odms, smooth_odms
-from mvd_toolkit.ops.morphology import count_parts, dilate, fill_holes, keep_largest, mirror
+from mvd_toolkit.ops.morphology import (
+    count_parts,
+    dilate,
+    fill_holes,
+    keep_largest,
+    mirror,
+    remove_small_parts,
+)
 from mvd_toolkit.ops.overlap import iou
 from mvd_toolkit.ops.packing import pack, unpack
 from mvd_toolkit.ops.resampling import coverage, pool, upsample_nearest
@@ -39,6 +46,7 @@ __all__ = [
     "pack",
     "pool",
     "project_odms",
+    "remove_small_parts",
     "smooth_odms",
     "soft_rank",
     "soft_scores",

@@ -1,4 +1,4 @@
-"""The shape in a grid: grown, filled, cut down to its largest part, mirrored."""
+"""The shape in a grid: grown, filled, cut down to its largest parts, mirrored."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
     grids = Grids.of(grid, threads=threads)
     largest = grids.core.keep_largest(grids.packed, grids.depth, threads)
     kept = grids.give_back(largest, threads=threads)
+    return replace(kept, extent=None) if isinstance(kept, VoxelGrid) else kept
+
+
+def remove_small_parts(grid: GridT, voxels: int, *, threads: int = 0) -> GridT:
+    """Keep the parts connected through voxel faces that have at least so many voxels.
+
+    >>> remove_small_parts(np.array([[[True, False, True, True]]]), 2).tolist()
+    [[[False, False, True, True]]]
+
+    Raises:
+        UsageError: ``voxels`` is negative.
+    """
+    voxels = check_at_least(voxels, 0, "voxels")
+    grids = Grids.of(grid, threads=threads)
+    large = grids.core.remove_small_parts(grids.packed, grids.depth, voxels, threads)
+    kept = grids.give_back(large, threads=threads)
     return replace(kept, extent=None) if isinstance(kept, VoxelGrid) else kept
 
 
