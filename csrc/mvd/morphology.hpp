@@ -16,8 +16,8 @@ void dilate(const Word* packed, Word* dilated, GridShape shape, std::int64_t ste
 // runs along z, not with the voxels.
 void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads);
 
-// Keeps the parts connected through voxel faces that have at least so many voxels. packed, kept: (B,
-// X, Y, W).
+// Keeps the parts connected through voxel faces that have at least so many voxels.
+// packed, kept: (B, X, Y, W).
 void remove_small_parts(const Word* packed, Word* kept, GridShape shape, std::int64_t voxels,
                         int threads);
 
