@@ -31,9 +31,10 @@ from mvd_toolkit.pair_file import read_pair
 from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
 from mvd_toolkit.testing import make_tiny_dataset
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and capabilities of Linux")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(sys.platform != "linux", reason="limits and capabilities of Linux"),
+]
 
 FULL = 400
 """Bytes that a file may have on the full disk: fewer than any result takes."""
