@@ -89,7 +89,7 @@ def compare(make, chances, rule, truth, options):
     nearest = ops.upsample_nearest(likely(make, chances), scale)
     name = rule.split(":")[0]
     made = make.upscaler.detailed(predicted, truth.shape[0], name, "hull", options.threads)
-    fine = without_dust(made.grid, predicted.shape[0])
+    fine = without_dust(made.grid, predicted.shape[0], options.threads)
     sampling = Sampling(points=options.points)
     scores = {}
     for method, grid in (("nearest", nearest), ("mvd", fine)):

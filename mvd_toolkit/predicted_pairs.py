@@ -22,11 +22,11 @@ from mvd_toolkit.conventions import LOW_RULES, SOFT_RULE
 from mvd_toolkit.data import PairDataset, hull_of
 from mvd_toolkit.errors import UsageError
 from mvd_toolkit.grid import VoxelGrid
-from mvd_toolkit.model_directory import find_reconstructor, with_voter
+from mvd_toolkit.model_directory import find_reconstructor
 from mvd_toolkit.picture_batches import standard_picture, vary
 from mvd_toolkit.reconstruction import check_fit, solid
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
-from mvd_toolkit.reconstructor_model import ReconstructorModel
+from mvd_toolkit.reconstructor_model import ReconstructorModel, load_voters, vote
 from mvd_toolkit.symmetry import SYMMETRIES, Symmetry
 from mvd_toolkit.view_data import ViewDataset, ViewedShape
 from mvd_toolkit.views import Views
@@ -86,8 +86,7 @@ class PredictedPairs:
             UnavailableError: there is no such model.
             UsageError: the model makes grids of another edge or frame, or its voter does.
         """
-        places = with_voter(find_reconstructor(reconstructor))
-        models = [ReconstructorModel.load(place) for place in places]
+        models = load_voters(find_reconstructor(reconstructor))
         check_fit([model.config for model in models])
         config = models[0].config
         views = ViewDataset(directory, split, low, high, limit=limit)
@@ -163,16 +162,14 @@ class PredictedPairs:
         device: torch.device,
     ) -> npt.NDArray[np.uint8]:
         """(n, N, N, N): the chances that the networks see in each picture, in the mean."""
-        networks = [model.to(device).network for model in models]
+        voters = [model.to(device) for model in models]
         size = models[0].config.size
         chances = np.empty((len(self), *(self.low,) * 3), np.uint8)
         for start in range(0, len(self), _BATCH):
             some = self._pictures[start : start + _BATCH]
             pictures = np.stack([self._picture(views, picture, size, seed) for picture in some])
-            with torch.inference_mode():
-                given = torch.from_numpy(pictures).to(device)
-                votes = [network(given).cpu().numpy() for network in networks]
-            chances[start : start + len(some)] = np.rint(np.mean(votes, axis=0) * _LEVELS)
+            seen = vote(voters, torch.from_numpy(pictures).to(device))
+            chances[start : start + len(some)] = np.rint(seen * _LEVELS)
         return chances
 
     def _picture(

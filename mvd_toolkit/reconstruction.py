@@ -106,12 +106,12 @@ class Reconstructor:
             InputError: a file of a model is missing or malformed.
             UsageError: models that make different grids cannot vote.
         """
-        from mvd_toolkit.model_directory import find_reconstructor, find_upscaler, with_voter
-        from mvd_toolkit.reconstructor_model import ReconstructorModel
+        from mvd_toolkit.model_directory import find_reconstructor, find_upscaler
+        from mvd_toolkit.reconstructor_model import load_voters
 
         several = [model] if model is None or isinstance(model, (str, Path)) else list(model)
         places = [find_reconstructor(name) for name in several]
-        models = [ReconstructorModel.load(own) for place in places for own in with_voter(place)]
+        models = [model for place in places for model in load_voters(place)]
         fine = find_upscaler(upscaler, places[0]) if places else upscaler
         return cls(models, Upscaler.load(fine, device), device)
 
@@ -205,6 +205,8 @@ class Reconstructor:
         """
         import torch
 
+        from mvd_toolkit.reconstructor_model import vote
+
         axis = "xy".index(self.config.mirror)
         looks = _looks(seen.pixels, ensemble)
         before = torch.get_num_threads()
@@ -212,11 +214,10 @@ class Reconstructor:
         try:
             with torch.inference_mode():
                 pictures = torch.from_numpy(looks).to(self.device)
-                votes = [model.network(pictures).cpu().numpy() for model in self.models]
+                total = vote(self.models, pictures)  # (L, N, N, N)
                 distances = [_distance(model, pictures[:1]) for model in self.models]
         finally:
             torch.set_num_threads(before)
-        total = np.mean(votes, axis=0)  # (L, N, N, N)
         if ensemble:
             total[len(total) // 2 :] = np.flip(total[len(total) // 2 :], axis + 1)
         chances = total.mean(axis=0)

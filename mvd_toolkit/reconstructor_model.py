@@ -7,16 +7,19 @@
       reconstructor.safetensors    weights, half precision
       README.md                    the card
       upscaler/                    a model for its grids (`Model`), if it has one of its own
+      voter/                       another reconstructor that votes with it, if there is one
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save
@@ -25,7 +28,7 @@ from torch import nn
 from mvd_toolkit import plugins
 from mvd_toolkit.card import reconstructor_card
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
-from mvd_toolkit.model_directory import CONFIG, naming, read_json, weights_hash
+from mvd_toolkit.model_directory import CONFIG, naming, read_json, weights_hash, with_voter
 from mvd_toolkit.model_files import CARD, half_state, new_directory, read_weights, write
 from mvd_toolkit.options import parse_options
 from mvd_toolkit.reconstructor_config import SCHEMA, ReconstructorConfig
@@ -186,6 +189,24 @@ class ReconstructorModel:
         """README.md of the model directory, in Markdown."""
         parameters = sum(weight.numel() for weight in self.network.parameters())
         return reconstructor_card(self.config.to_dict(), parameters)
+
+
+def load_voters(directory: Path) -> list[ReconstructorModel]:
+    """The model saved in a directory and, if it holds one, the other that votes with it.
+
+    Raises:
+        InputError: a file is missing or malformed.
+        UnavailableError: the plugin that one needs is missing.
+    """
+    return [ReconstructorModel.load(place) for place in with_voter(directory)]
+
+
+def vote(models: Sequence[ReconstructorModel], pictures: torch.Tensor) -> npt.NDArray[np.float32]:
+    """(B, N, N, N) the mean of the chances that models see in pictures (B, 3, S, S) beside them."""
+    with torch.inference_mode():
+        votes = [model.network(pictures).cpu().numpy() for model in models]
+    mean: npt.NDArray[np.float32] = np.mean(votes, axis=0)
+    return mean
 
 
 def read_reconstructor_config(directory: Path) -> ReconstructorConfig:

@@ -12,7 +12,6 @@ from rows.measure import THREADS, Row, Settings, compare, same
 from rows.shapes import SCALE, Sample, samples
 
 LEVELS = 8
-KEPT = 1 << 26  # scores, as the core has it
 
 Input = tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]
 
@@ -46,8 +45,8 @@ def _input(sample: Sample, count: int) -> Input:
     return whole[None], levels[None]
 
 
-def _fill(item: Input, keep: int = KEPT) -> npt.NDArray[np.uint64]:
+def _fill(item: Input, **options: int) -> npt.NDArray[np.uint64]:
     coverage, levels = item
     scores = ops.soft_scores(levels.shape[1])
     rounds = ops.SWAP_ROUNDS
-    return _core.soft_rank(coverage, levels, *scores, SCALE, rounds, THREADS, keep)
+    return _core.soft_rank(coverage, levels, *scores, SCALE, rounds, THREADS, **options)

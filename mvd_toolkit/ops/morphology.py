@@ -27,8 +27,7 @@ def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
     """
     grids = Grids.of(grid, threads=threads)
     largest = grids.core.keep_largest(grids.packed, grids.depth, threads)
-    kept = grids.give_back(largest, threads=threads)
-    return replace(kept, extent=None) if isinstance(kept, VoxelGrid) else kept
+    return _without_extent(grids.give_back(largest, threads=threads))
 
 
 def remove_small_parts(grid: GridT, voxels: int, *, threads: int = 0) -> GridT:
@@ -43,8 +42,7 @@ def remove_small_parts(grid: GridT, voxels: int, *, threads: int = 0) -> GridT:
     voxels = check_at_least(voxels, 0, "voxels")
     grids = Grids.of(grid, threads=threads)
     large = grids.core.remove_small_parts(grids.packed, grids.depth, voxels, threads)
-    kept = grids.give_back(large, threads=threads)
-    return replace(kept, extent=None) if isinstance(kept, VoxelGrid) else kept
+    return _without_extent(grids.give_back(large, threads=threads))
 
 
 def fill_holes(grid: GridT, *, threads: int = 0) -> GridT:
@@ -92,3 +90,8 @@ def _mirrored_extent(grid: VoxelGrid, axis: int) -> tuple[Vector, Vector] | None
     ends = 2 * grid.origin[axis] + grid.shape[axis] * grid.spacing[axis]
     low[axis], high[axis] = ends - high[axis], ends - low[axis]
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
+def _without_extent(grid: GridT) -> GridT:
+    """What is left of a shape may end elsewhere than the shape did."""
+    return replace(grid, extent=None) if isinstance(grid, VoxelGrid) else grid
