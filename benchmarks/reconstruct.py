@@ -33,6 +33,7 @@ from mvd_toolkit.reconstruction import (
     upscaling_rule,
     without_dust,
 )
+from mvd_toolkit.reconstructor_model import Seen
 from mvd_toolkit.view_data import ViewDataset
 from mvd_toolkit.views import upright_grid
 
@@ -58,11 +59,11 @@ def main() -> None:
             if truth is None:
                 truth = upright(pairs.high_grid(pairs.ids.index(shape.id)), shape.views.up)
             seen = cut_out(shape.views.picture(view), make.config.size)
-            chances, distance = make.look(
+            told, distance = make.look(
                 seen, ensemble=options.ensemble, mirror=options.mirror, threads=options.threads
             )
             if options.turns:
-                fine, target = best_turn(truth, low(views, index, view), chances > threshold)
+                fine, target = best_turn(truth, low(views, index, view), told.chances > threshold)
             else:
                 fine, target = truth, low(views, index, view)
             for rule in missing:
@@ -71,10 +72,10 @@ def main() -> None:
                     "category": category(shape.id),
                     "view": view,
                     "rule": rule,
-                    "low": float(ops.iou(likely(make, chances), target)),
-                    "expected": expected_iou(chances, make.config),
+                    "low": float(ops.iou(likely(make, told), target)),
+                    "expected": expected_iou(told.chances, make.config),
                     "distance": distance,
-                    **compare(make, chances, rule, fine, options),
+                    **compare(make, told, rule, fine, options),
                 }
                 rows.append(row)
                 keep(options.output, row)
@@ -82,11 +83,11 @@ def main() -> None:
         print(f"\n{rule}\n\n{table([row for row in rows if row['rule'] == rule])}")
 
 
-def compare(make, chances, rule, truth, options):
+def compare(make, told, rule, truth, options):
     """Scores of one predicted grid at the fine edge, as it is and upscaled."""
-    predicted = coarse(make, chances, rule)
+    predicted = coarse(make, told, rule)
     scale = truth.shape[0] // predicted.shape[0]
-    nearest = ops.upsample_nearest(likely(make, chances), scale)
+    nearest = ops.upsample_nearest(likely(make, told), scale)
     name = rule.split(":")[0]
     made = make.upscaler.detailed(predicted, truth.shape[0], name, "hull", options.threads)
     fine = without_dust(made.grid, predicted.shape[0], options.threads)
@@ -99,19 +100,19 @@ def compare(make, chances, rule, truth, options):
     return scores
 
 
-def likely(make: Reconstructor, chances: np.ndarray) -> VoxelGrid:
+def likely(make: Reconstructor, told: Seen) -> VoxelGrid:
     """The grid that the reconstructor itself tells: what it is scored by, fine or coarse."""
     config = replace(make.config, upscale_threshold=make.config.threshold)
-    return solid(chances, config, "any")
+    return solid(told, config, "any")
 
 
-def coarse(make: Reconstructor, chances: np.ndarray, rule: str) -> VoxelGrid:
+def coarse(make: Reconstructor, told: Seen, rule: str) -> VoxelGrid:
     """The predicted grid as it is upscaled by a rule, ``half:0.4`` say."""
     name, _, threshold = rule.partition(":")
     config = replace(
         make.config, upscale_threshold=float(threshold or make.config.upscale_threshold)
     )
-    return solid(chances, config, name)
+    return solid(told, config, name)
 
 
 def low(views: ViewDataset, index: int, view: int) -> VoxelGrid:
