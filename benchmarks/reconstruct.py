@@ -26,13 +26,7 @@ from mvd_toolkit.comparison import Sampling
 from mvd_toolkit.data import PairDataset
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.image_input import cut_out
-from mvd_toolkit.reconstruction import (
-    Reconstructor,
-    expected_iou,
-    solid,
-    upscaling_rule,
-    without_dust,
-)
+from mvd_toolkit.reconstruction import Reconstructor, expected_iou, solid, upscaling_rule
 from mvd_toolkit.reconstructor_model import Seen
 from mvd_toolkit.view_data import ViewDataset
 from mvd_toolkit.views import upright_grid
@@ -89,8 +83,7 @@ def compare(make, told, rule, truth, options):
     scale = truth.shape[0] // predicted.shape[0]
     nearest = ops.upsample_nearest(likely(make, told), scale)
     name = rule.split(":")[0]
-    made = make.upscaler.detailed(predicted, truth.shape[0], name, "hull", options.threads)
-    fine = without_dust(made.grid, predicted.shape[0], options.threads)
+    fine = make.upscaler(predicted, truth.shape[0], name, "hull", options.threads)
     sampling = Sampling(points=options.points)
     scores = {}
     for method, grid in (("nearest", nearest), ("mvd", fine)):

@@ -38,6 +38,14 @@ def keep_largest(
 def remove_small_parts(
     packed: npt.NDArray[np.uint64], z: int, voxels: int, threads: int = 0
 ) -> npt.NDArray[np.uint64]: ...
+def remove_small_parts_within(
+    packed: npt.NDArray[np.uint64],
+    z: int,
+    coarse: npt.NDArray[np.uint64],
+    coarse_z: int,
+    voxels: int,
+    threads: int = 0,
+) -> None: ...
 def fill_holes(
     packed: npt.NDArray[np.uint64], z: int, threads: int = 0
 ) -> npt.NDArray[np.uint64]: ...

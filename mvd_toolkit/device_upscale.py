@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 
 from mvd_toolkit import _core, ops
-from mvd_toolkit._arrays import Grids, Shape
+from mvd_toolkit._arrays import Grids, GridT, Shape
 from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import UnavailableError
-from mvd_toolkit.extent import reach_extent
+from mvd_toolkit.finishing import finish
 from mvd_toolkit.grid import VoxelGrid, words_per_line
 from mvd_toolkit.low_rule import RuleGuess, any_pooled_batch, guess_from
 from mvd_toolkit.packed import PackedGrids
@@ -141,6 +141,8 @@ def upscale_grids(
     to: int | None = None,
     low_rule: str = "auto",
     fill: Fill = "hull",
+    *,
+    keep_parts: bool = False,
 ) -> list[VoxelGrid]:
     """Upscale grids of bits from and to host memory, in batches of one shape.
 
@@ -154,6 +156,7 @@ def upscale_grids(
         to: longest edge of the results; None: the default.
         low_rule: any, half, centre, or auto for a guess.
         fill: see `upscale_packed`.
+        keep_parts: see `finishing.finish`, which runs on the host.
     """
     by_shape: dict[Shape, list[int]] = defaultdict(list)
     for i, grid in enumerate(grids):
@@ -162,7 +165,7 @@ def upscale_grids(
     for shape, members in by_shape.items():
         edge, scale = max(shape), model.config.scale
         factor = scale * edge // result_size(edge, scale, to)
-        work = _Work(model, device, low_rule, fill, factor)
+        work = _Work(model, device, low_rule, fill, factor, keep_parts)
         most = max(1, FINE_VOXELS // math.prod(_times(shape, scale)))
         fine.update(zip(members, work.run([grids[i] for i in members], most), strict=True))
     return [fine[i] for i in range(len(grids))]
@@ -177,6 +180,7 @@ class _Work:
     low_rule: str
     fill: Fill
     factor: int
+    keep_parts: bool
 
     def run(self, grids: list[VoxelGrid], most: int) -> list[VoxelGrid]:
         """All of them, ``most`` at a time or as many as fit."""
@@ -204,8 +208,8 @@ class _Work:
         if self.low_rule == "auto":
             return self.by_rule(grids, low)
         fine = upscale_packed(self.model, low, self.low_rule, self.fill)
-        if any(grid.extent is not None for grid in grids):
-            return [self.finished(grid) for grid in fine.grids(grids)]
+        if not self.keep_parts or any(grid.extent is not None for grid in grids):
+            return list(map(self.finished, fine.grids(grids), grids))
         if self.factor > 1:
             fine = ops.pool(fine, self.factor, pooling_rule(self.low_rule))
         return fine.grids(grids)
@@ -230,10 +234,12 @@ class _Work:
         scale, votes = self.model.config.scale, self.model.config.fusion.structure_votes
         packed = carve_to_host(_carving_base(base, rule), odms, scale, votes)
         fine = grid.with_occupancy(packed, _times(grid.shape, scale), scale)
-        return replace(self, low_rule=rule).finished(fine)
+        return replace(self, low_rule=rule).finished(fine, grid)
 
-    def finished(self, fine: VoxelGrid) -> VoxelGrid:
-        fine = reach_extent(fine, self.model.config.scale)
+    def finished(self, fine: VoxelGrid, grid: VoxelGrid) -> VoxelGrid:
+        """A carved grid in host memory, and the coarse one that was given."""
+        base = _carving_base(ops.hull(grid) if self.fill == "hull" else grid, self.low_rule)
+        fine = finish(fine, base, self.model.config.scale, keep_parts=self.keep_parts)
         if self.factor == 1:
             return fine
         return ops.pool(fine, self.factor, pooling_rule(self.low_rule))
@@ -295,7 +301,7 @@ def _smooth_odms(model: Model, low: PackedGrids, rule: str) -> torch.Tensor:
     return ops.smooth_odms(odms, fusion.smooth_threshold, window=fusion.smooth_window)
 
 
-def _carving_base(low: PackedGrids, rule: str) -> PackedGrids:
+def _carving_base(low: GridT, rule: str) -> GridT:
     return low if rule == "any" else ops.dilate(low)
 
 

@@ -2,7 +2,7 @@
 
 The stage's whole story, in order: cut the object out of the picture, ask the networks for the
 chance of each coarse voxel (of several looks at it, if asked), keep what is likely and hangs
-together, say how sure that is, upscale it as any coarse grid, and drop the dust.
+together, say how sure that is, and upscale it as any coarse grid.
 """
 
 from __future__ import annotations
@@ -183,9 +183,11 @@ class Reconstructor:
         rule = upscaling_rule(config, self.upscaler.model.config)
         low = solid(told, config, rule, keep_parts=keep_parts)
         looked = time.perf_counter()
-        made = self.upscaler.detailed(low, to, rule, "hull", threads, _later(progress))
+        made = self.upscaler.detailed(
+            low, to, rule, "hull", threads, _later(progress), keep_parts=keep_parts
+        )
         return Reconstructed(
-            made.grid if keep_parts else without_dust(made.grid, config.edge, threads),
+            made.grid,
             replace(low, coverage=told.chances),
             told.fills,
             confidence,
@@ -296,16 +298,6 @@ def solid(
     if rule == SOFT_RULE:
         grid = replace(grid, coverage=np.where(grid.dense(), told.fills, 0).astype(np.float32))
     return grid
-
-
-def without_dust(fine: VoxelGrid, edge: int, threads: int = 0) -> VoxelGrid:
-    """The parts of a fine grid that have at least the volume of a voxel of a grid of ``edge``³.
-
-    All of them where none has.
-    """
-    volume = (max(fine.shape) // edge) ** 3
-    large = ops.remove_small_parts(fine, volume, threads=threads)
-    return large if large.count() else fine
 
 
 def expected_iou(chances: Floats, config: ReconstructorConfig) -> float:

@@ -144,16 +144,32 @@ def keep_largest(dense: BoolArray) -> BoolArray:
     return kept
 
 
-def remove_small_parts(dense: BoolArray, voxels: int) -> BoolArray:
-    """The parts connected through voxel faces that have at least so many voxels."""
+def remove_small_parts(dense: BoolArray, voxels: int, within: BoolArray | None = None) -> BoolArray:
+    """The parts connected through voxel faces that have at least so many voxels.
+
+    The others stay, too, where their part of the coarser grid ``within`` has none of these.
+    """
     left = dense.copy()
     kept = np.zeros_like(dense)
+    small = np.zeros_like(dense)
     for i, j, k in product(*(range(edge) for edge in dense.shape)):
         if left[i, j, k]:
             part = _take_part(left, (i, j, k))
-            for voxel in part if len(part) >= voxels else ():
-                kept[voxel] = True
-    return kept
+            chosen = kept if len(part) >= voxels else small
+            for voxel in part:
+                chosen[voxel] = True
+    if within is None:
+        return kept
+    scale = dense.shape[0] // within.shape[0]
+    keeps = pool(kept, scale, "any")
+    left = within.copy()
+    for i, j, k in product(*(range(edge) for edge in within.shape)):
+        if left[i, j, k]:
+            part = _take_part(left, (i, j, k))
+            any_kept = any(keeps[voxel] for voxel in part)
+            for voxel in part:
+                keeps[voxel] = any_kept
+    return kept | (small & ~upsample_nearest(keeps, scale))
 
 
 def fill_holes(dense: BoolArray) -> BoolArray:

@@ -2,8 +2,8 @@
 
 The stage's whole story, in order: fill the grid, guess how it was made, ask the two predictors for
 six fine silhouettes and depths, turn them into ODMs, smooth those, carve them out of the
-nearest-upsampled grid, pool to the size asked for; docs/method.md tells why. No step builds a dense
-fine grid.
+nearest-upsampled grid, sweep up the crumbs, pool to the size asked for; docs/method.md tells why.
+No step builds a dense fine grid.
 
 A grid of fractions (rule *soft*) is not carved: each of its coarse voxels gets the number of fine
 ones that it says, those that the depths make likeliest.
@@ -11,6 +11,7 @@ ones that it says, those that the depths make likeliest.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +24,8 @@ from mvd_toolkit import _core, ops
 from mvd_toolkit.conventions import SOFT_RULE, bits_rule
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, UsageError
-from mvd_toolkit.extent import reach_extent
 from mvd_toolkit.fine_odms import compose_odms, face_maps, pad_to_cube, torch_threads
+from mvd_toolkit.finishing import finish
 from mvd_toolkit.grid import VoxelGrid, check_is_grid
 from mvd_toolkit.low_rule import RuleGuess, guess_low_rule
 from mvd_toolkit.progress import Progress, StepClock
@@ -131,6 +132,8 @@ class Upscaler:
         low_rule: str = "auto",
         fill: Fill = "hull",
         threads: int = 0,
+        *,
+        keep_parts: bool = False,
     ) -> VoxelGrid:
         """The fine grid in the same place: longest edge ``to`` voxels.
 
@@ -143,6 +146,8 @@ class Upscaler:
             fill: "hull" fills what no face can see into; "none" takes the grid as it is. Fractions
                 are kept either way.
             threads: for the core and the networks; 0 means all cores.
+            keep_parts: keep crumbs: parts smaller than a coarse voxel that the coarse grid connects
+                with larger ones. Fractions keep them either way.
 
         Returns:
             Grid of shape ``to / max(X, Y, Z) * (X, Y, Z)``, same origin, finer spacing.
@@ -153,7 +158,7 @@ class Upscaler:
             InputError: the grid is larger than 256.
             UnavailableError: the model is at fault: its maps have the wrong shape, or no numbers.
         """
-        return self.detailed(grid, to, low_rule, fill, threads).grid
+        return self.detailed(grid, to, low_rule, fill, threads, keep_parts=keep_parts).grid
 
     def batch(
         self,
@@ -162,14 +167,19 @@ class Upscaler:
         low_rule: str = "auto",
         fill: Fill = "hull",
         threads: int = 0,
+        *,
+        keep_parts: bool = False,
     ) -> list[VoxelGrid]:
         """Each grid upscaled, in order: what calling one by one gives.
 
         On a GPU grids of one shape go through the networks together. A batch that does not fit its
         memory is halved, with a `RuntimeWarning`.
         """
+        one = functools.partial(
+            self, to=to, low_rule=low_rule, fill=fill, threads=threads, keep_parts=keep_parts
+        )
         if not self._has_kernels:
-            return [self(grid, to, low_rule, fill, threads) for grid in grids]
+            return [one(grid) for grid in grids]
         from mvd_toolkit.device_upscale import upscale_grids
 
         for grid in grids:
@@ -177,14 +187,15 @@ class Upscaler:
             check_request(grid.shape, self.model.config, to, low_rule, fill)
         soft = [self._is_soft(grid, low_rule) for grid in grids]
         bits = [grid for grid, is_soft in zip(grids, soft, strict=True) if not is_soft]
-        fine = iter(upscale_grids(self.model, bits, self.device, to, low_rule, fill))
+        fine = iter(
+            upscale_grids(self.model, bits, self.device, to, low_rule, fill, keep_parts=keep_parts)
+        )
         return [
-            self(grid, to, low_rule, fill, threads) if is_soft else next(fine)
-            for grid, is_soft in zip(grids, soft, strict=True)
+            one(grid) if is_soft else next(fine) for grid, is_soft in zip(grids, soft, strict=True)
         ]
 
     def packed(self, low: PackedGrids, low_rule: str = "any", fill: Fill = "hull") -> PackedGrids:
-        """A batch of grids upscaled where it lies, by the model's own scale.
+        """A batch of grids upscaled where it lies, by the model's own scale; crumbs stay.
 
         Args:
             low: (X, Y, Z) coarse grids on the upscaler's device.
@@ -218,6 +229,8 @@ class Upscaler:
         fill: Fill = "hull",
         threads: int = 0,
         progress: Progress | None = None,
+        *,
+        keep_parts: bool = False,
     ) -> Upscaled:
         """What calling does, with the rule that was used, the time of each step and notes."""
         check_is_grid(grid)
@@ -240,7 +253,7 @@ class Upscaler:
                 fine = self._upscale_soft(grid, low, threads, clock)
             else:
                 hint = grid.coverage if soft else None
-                fine = self._upscale(low, rule.rule, threads, clock, hint)
+                fine = self._upscale(low, rule.rule, threads, clock, hint, keep_parts=keep_parts)
             notes = () if fine.count() else ("nothing is left of the shape: it is too small",)
         with clock("pool", 0.95):
             factor = self.scale * edge // target if edge else 1
@@ -307,6 +320,8 @@ class Upscaler:
         threads: int,
         clock: StepClock,
         coverage: npt.NDArray[np.float32] | None = None,
+        *,
+        keep_parts: bool = False,
     ) -> VoxelGrid:
         fusion = self.model.config.fusion
         if self._has_kernels and coverage is None:
@@ -314,7 +329,9 @@ class Upscaler:
 
             with clock("device", 0.02):
                 own = self.scale * max(low.shape)
-                return upscale_grids(self.model, [low], self.device, own, rule, "none")[0]
+                return upscale_grids(
+                    self.model, [low], self.device, own, rule, "none", keep_parts=keep_parts
+                )[0]
         with clock("networks", 0.02):
             odms = self.predict_odms(low, rule, threads, coverage)
         with clock("smooth", 0.8):
@@ -327,7 +344,7 @@ class Upscaler:
             fine = ops.carve(
                 base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
             )
-            return reach_extent(fine, self.scale)
+            return finish(fine, base, self.scale, keep_parts=keep_parts, threads=threads)
 
     def _upscale_soft(
         self, grid: VoxelGrid, low: VoxelGrid, threads: int, clock: StepClock

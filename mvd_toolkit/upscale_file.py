@@ -94,6 +94,7 @@ class UpscaleFile:
         on_exists: what to do about a file in the way.
         threads: 0: one a core.
         meshing: how a surface is made when the output is a mesh.
+        keep_parts: keep crumbs.
     """
 
     model: UpscalerOnDemand
@@ -105,6 +106,7 @@ class UpscaleFile:
     on_exists: OnExists = "error"
     threads: int = 0
     meshing: Meshing = field(default_factory=Meshing)
+    keep_parts: bool = False
 
     def __call__(self, source: Source, progress: Progress | None = None) -> Made:
         """Upscale one file; ``progress`` is told its steps.
@@ -144,7 +146,15 @@ class UpscaleFile:
         progress: Progress | None,
     ) -> dict[str, Any]:
         start = time.perf_counter()
-        result = upscaler.detailed(grid, size, self.low_rule, self.fill, self.threads, progress)
+        result = upscaler.detailed(
+            grid,
+            size,
+            self.low_rule,
+            self.fill,
+            self.threads,
+            progress,
+            keep_parts=self.keep_parts,
+        )
         rule = result.low_rule
         return {
             "input_shape": list(grid.shape),
@@ -164,6 +174,7 @@ class UpscaleFile:
                 "format": form.name,
                 "low_rule": self.low_rule,
                 "fill": self.fill,
+                "keep_parts": self.keep_parts,
                 **self.meshing.recipe(form),
             },
         )

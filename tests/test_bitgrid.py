@@ -196,6 +196,44 @@ def test_parts_that_meet_late_are_one() -> None:
     assert not ops.remove_small_parts(u_shape, 8).any()
 
 
+@given(
+    coarse=dense_grids(shapes(400)),
+    scale=st.integers(1, 3),
+    voxels=st.integers(0, 12),
+    seed=st.integers(0, 9),
+    threads=st.sampled_from(THREADS),
+)
+def test_small_parts_within_a_coarser_grid(
+    coarse: Dense, scale: int, voxels: int, seed: int, threads: int
+) -> None:
+    blocks = reference.upsample_nearest(coarse, scale)
+    fine = blocks & (np.random.default_rng(seed).random(blocks.shape) < 0.6)
+    kept = ops.remove_small_parts(fine, voxels, coarse, threads=threads)
+    assert np.array_equal(kept, reference.remove_small_parts(fine, voxels, coarse))
+    twice = ops.remove_small_parts(np.stack([fine, ~fine]), voxels, np.stack([coarse, ~coarse]))
+    assert np.array_equal(twice[0], kept)
+
+
+def test_a_small_part_goes_where_a_larger_one_stays() -> None:
+    coarse = np.array([[[1, 1, 0, 1]]], bool)
+    fine = np.zeros((2, 2, 8), bool)
+    fine[:, :, :2] = fine[0, 0, 3] = fine[0, 0, 4] = fine[1, 1, 7] = True
+    kept = ops.remove_small_parts(fine, 8, coarse)
+    fine[0, 0, 3:5] = False  # a part of two, in the coarse part of the large one and beside it
+    assert np.array_equal(kept, fine)
+    outside = np.zeros((2, 2, 8), bool)
+    outside[0, 0, 5] = True
+    assert np.array_equal(ops.remove_small_parts(outside, 8, coarse), outside)
+
+
+def test_a_coarser_grid_that_does_not_fit() -> None:
+    fine = np.ones((4, 4, 8), bool)
+    with pytest.raises(InputError, match=r"within: expected 1 grid\(s\).*found 1 of \(2, 2, 3\)"):
+        ops.remove_small_parts(fine, 1, np.ones((2, 2, 3), bool))
+    with pytest.raises(InputError, match="found 2 of"):
+        ops.remove_small_parts(fine, 1, np.ones((2, 2, 2, 4), bool))
+
+
 @pytest.mark.parametrize(
     ("operation", "shape", "spacing"),
     [

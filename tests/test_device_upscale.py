@@ -176,7 +176,7 @@ def test_a_batch_is_the_single_grid_mapped(
     request: pytest.FixtureRequest, model: Model, rule: str, device: bool
 ) -> None:
     grids = some_grids()
-    expected = [Upscaler(model)(grid, low_rule=rule) for grid in grids]
+    expected = [Upscaler(model)(grid, low_rule=rule, keep_parts=True) for grid in grids]
     if device:
         request.getfixturevalue("like_a_gpu")
     made = Upscaler(model).packed(PackedGrids.of(grids), rule).grids(grids)
@@ -201,6 +201,20 @@ def test_a_shape_ends_where_its_extent_does(like_a_gpu: None, model: Model, to: 
     assert made == [Upscaler(model)(grid, to) for grid in grids]
     if to is None:
         assert made != free
+
+
+@pytest.mark.parametrize("rule", ["any", "half", "auto"])
+@pytest.mark.parametrize("fill", ["hull", "none"])
+def test_crumbs_are_swept_up_as_by_the_host(
+    like_a_gpu: None, model: Model, rule: str, fill: Any
+) -> None:
+    grids = some_grids((12, 13, 14))
+    swept = device_upscale.upscale_grids(model, grids, CPU, None, rule, fill)
+    assert swept == [Upscaler(model)(grid, None, rule, fill) for grid in grids]
+    kept = device_upscale.upscale_grids(model, grids, CPU, None, rule, fill, keep_parts=True)
+    assert kept == [Upscaler(model)(grid, None, rule, fill, keep_parts=True) for grid in grids]
+    if (rule, fill) == ("any", "hull"):
+        assert kept != swept
 
 
 def test_results_are_pooled_to_the_size_asked_for(like_a_gpu: None, model: Model) -> None:

@@ -14,7 +14,6 @@ from mvd_toolkit.reconstruction import (
     check_fit,
     expected_iou,
     solid,
-    without_dust,
 )
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
 from mvd_toolkit.reconstructor_model import ReconstructorModel, Seen
@@ -129,25 +128,17 @@ def test_models_of_other_grids_cannot_vote():
         check_fit([])
 
 
-def test_parts_smaller_than_a_coarse_voxel_are_dust():
-    dense = np.zeros((32, 32, 32), bool)
-    dense[4:20, 4:20, 4:20] = dense[24:26, 24:26, 24:26] = dense[30, 30, :7] = True
-    large = dense.copy()
-    large[30, 30, :7] = False
-    fine = mvd.VoxelGrid.from_dense(dense)
-    assert np.array_equal(without_dust(fine, 16).dense(), large)
-    assert without_dust(fine, 32) == fine
-    dust = mvd.VoxelGrid.from_dense(dense & ~large)
-    assert without_dust(dust, 16) == dust
+def test_parts_are_kept_when_asked(make, picture, monkeypatch):
+    asked = []
 
+    def upscaled(*_, keep_parts, **__):
+        asked.append(keep_parts)
+        return Upscaled(mvd.VoxelGrid.from_dense(np.ones((32, 32, 32), bool)), None, {})
 
-def test_dust_goes_unless_parts_are_kept(make, picture, monkeypatch):
-    dense = np.zeros((32, 32, 32), bool)
-    dense[4:20, 4:20, 4:20] = dense[30, 30, 30] = True
-    upscaled = Upscaled(mvd.VoxelGrid.from_dense(dense), None, {})
-    monkeypatch.setattr(make.upscaler, "detailed", lambda *_, **__: upscaled)
-    assert make(picture, 32, threads=1).count() == 16**3
-    assert make(picture, 32, keep_parts=True, threads=1).count() == 16**3 + 1
+    monkeypatch.setattr(make.upscaler, "detailed", upscaled)
+    make(picture, 32, threads=1)
+    make(picture, 32, keep_parts=True, threads=1)
+    assert asked == [False, True]
 
 
 def test_only_the_largest_part_is_kept():

@@ -92,7 +92,33 @@ def test_result_is_the_carved_base() -> None:
     odms = ops.smooth_odms(ops.extract_odms(high), 12.0, window=5)
     expected = ops.carve(low, odms, SCALE, structure_votes=3)
     up = oracle(high, smooth_threshold=12.0, smooth_window=5, structure_votes=3)
-    assert up(low, low_rule="any") == expected
+    assert up(low, low_rule="any", keep_parts=True) == expected
+
+
+def test_crumbs_are_swept_up_unless_they_are_kept() -> None:
+    """A carved cube with a crumb beside it, and one that is all there is of its coarse part."""
+    high = np.zeros((48, 48, 48), bool)
+    high[8:20, 8:20, 8:20] = high[20, 8, 22] = high[40, 40, 40] = True
+    truth = mvd.VoxelGrid.from_dense(high)
+    low, up = ops.pool(truth, SCALE, "any"), oracle(truth)
+    assert up(low, low_rule="any", keep_parts=True) == truth
+    swept = up.detailed(low, low_rule="any").grid
+    high[20, 8, 22] = False
+    assert np.array_equal(swept.dense(), high)
+    assert up.batch([low], low_rule="any", keep_parts=True) == [truth]
+    assert up.batch([low], low_rule="any") == [swept]
+
+
+def test_a_shape_without_crumbs_still_ends_where_its_extent_does() -> None:
+    high = np.zeros((32, 32, 32), bool)
+    high[8:20, 8:16, 8:16] = high[21, 8, 8] = True
+    truth = mvd.VoxelGrid.from_dense(high)
+    ends = (8.0, 8.0, 8.0), (22.0, 16.0, 16.0)
+    low = replace(ops.pool(truth, SCALE, "any"), extent=ends)
+    fine = oracle(truth)(low, low_rule="any")
+    occupied = np.flatnonzero(fine.dense().any(axis=(1, 2)))
+    assert (occupied[0], occupied[-1]) == (8, 21)
+    assert ops.count_parts(fine) == 1
 
 
 @pytest.mark.parametrize("rule", ["half", "centre"])

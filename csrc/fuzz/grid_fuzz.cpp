@@ -1,5 +1,7 @@
 // Grids of any bits through the operations of the core. Any number of threads gives the same
 // result, and what holds for every grid holds.
+#include <algorithm>
+
 #include "fuzz/input.hpp"
 #include "mvd/carve.hpp"
 #include "mvd/metrics.hpp"
@@ -104,6 +106,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         });
         fuzz::require(pooled == grid);
     }
+    const Grid whole = agreed(fine, [&](Word* out, int threads) {
+        std::copy(upsampled.begin(), upsampled.end(), out);
+        remove_small_parts_within(out, grid.data(), shape, factor, 1 + factor * factor * factor,
+                                  threads);
+    });
+    fuzz::require(whole == upsampled);  // the small parts are alone in theirs
     std::vector<double> scores(static_cast<std::size_t>(shape.batch));
     iou(grid.data(), dilated.data(), scores.data(), shape, kThreads);
     for (const double score : scores) fuzz::require(score >= 0 && score <= 1);

@@ -85,6 +85,13 @@ inline void set_range(Word* line, std::int64_t begin, std::int64_t end) {
     }
 }
 
+inline void clear_range(Word* line, std::int64_t begin, std::int64_t end) {
+    const LineBelow before(begin), below(end);
+    for (std::int64_t i = begin / kWordBits; i * kWordBits < end; ++i) {
+        line[i] &= ~(below.word(i) & ~before.word(i));
+    }
+}
+
 // The 64 voxels from `begin` on of a line (W); those before and after it are empty.
 MVD_HD inline Word window(const Word* line, std::int64_t words, std::int64_t begin) {
     const std::int64_t i = begin >> 6, bit = begin & (kWordBits - 1);

@@ -21,6 +21,12 @@ void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads);
 void remove_small_parts(const Word* packed, Word* kept, GridShape shape, std::int64_t voxels,
                         int threads);
 
+// The same in place, but a part that is too small goes only if its part of `coarse` keeps another
+// one. A coarse voxel stands for scale^3 voxels; parts outside the coarse grid stay.
+// coarse: (B, X, Y, W) of `shape`; packed: the same `scale` times finer.
+void remove_small_parts_within(Word* packed, const Word* coarse, GridShape shape,
+                               std::int64_t scale, std::int64_t voxels, int threads);
+
 // How many parts connected through voxel faces each grid has. packed: (B, X, Y, W); counts: (B).
 void count_parts(const Word* packed, std::int64_t* counts, GridShape shape, int threads);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -102,6 +103,15 @@ class Parts {
                 if (runs[i] == wanted) visit(line, runs_[i].begin, runs_[i].end);
             }
         }
+    }
+
+    // The root of the part that a voxel belongs to; count() if it is empty.
+    RunIndex part_at(std::int64_t line, std::int64_t z) {
+        const auto first = runs_.begin() + start(line), last = runs_.begin() + start(line + 1);
+        const auto after = std::upper_bound(
+            first, last, z, [](std::int64_t voxel, const Run& run) { return voxel < run.begin; });
+        if (after == first || z >= std::prev(after)->end) return count();
+        return root(static_cast<RunIndex>(std::prev(after) - runs_.begin()));
     }
 
     RunIndex count() const { return static_cast<RunIndex>(runs_.size()); }

@@ -59,6 +59,13 @@ def upscale(
         Fill,
         typer.Option(help="hull fills what cannot be seen from any of six sides; none: nothing."),
     ] = "hull",
+    keep_parts: Annotated[
+        bool,
+        typer.Option(
+            "--keep-parts",
+            help="Keep crumbs: parts smaller than a coarse voxel, come off a larger one.",
+        ),
+    ] = False,
     device: DeviceOption = "cpu",
     tile: Annotated[
         int | None,
@@ -106,5 +113,6 @@ def upscale(
         on_exists,
         who.threads(threads),
         Meshing(smooth, faces, size),
+        keep_parts,
     )
     _files.run(out, files, job, who)

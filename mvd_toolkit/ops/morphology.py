@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mvd_toolkit._arrays import Grids, GridT, check_at_least
-from mvd_toolkit.errors import UsageError
+from mvd_toolkit._arrays import Grids, GridT, check_at_least, same_core
+from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import Vector, VoxelGrid
 
 
@@ -30,18 +30,44 @@ def keep_largest(grid: GridT, *, threads: int = 0) -> GridT:
     return _without_extent(grids.give_back(largest, threads=threads))
 
 
-def remove_small_parts(grid: GridT, voxels: int, *, threads: int = 0) -> GridT:
+def remove_small_parts(
+    grid: GridT, voxels: int, within: GridT | None = None, *, threads: int = 0
+) -> GridT:
     """Keep the parts connected through voxel faces that have at least so many voxels.
+
+    Args:
+        grid: (..., X, Y, Z).
+        voxels: how many.
+        within: a coarser grid of the same place, its edges those of ``grid`` divided by one number.
+            A small part then goes only where its part of this grid keeps another: what is alone
+            there, and what is outside of it, stays.
+        threads: how many to use, 0 for one a core.
 
     >>> remove_small_parts(np.array([[[True, False, True, True]]]), 2).tolist()
     [[[False, False, True, True]]]
 
     Raises:
         UsageError: ``voxels`` is negative.
+        InputError: ``within`` does not fit the grid.
     """
     voxels = check_at_least(voxels, 0, "voxels")
     grids = Grids.of(grid, threads=threads)
-    large = grids.core.remove_small_parts(grids.packed, grids.depth, voxels, threads)
+    if within is None:
+        large = grids.core.remove_small_parts(grids.packed, grids.depth, voxels, threads)
+    else:
+        coarse = Grids.of(within, name="within", threads=threads)
+        core = same_core(grids, coarse, "grid and within")
+        scale = max(1, grids.depth // coarse.depth)
+        if len(coarse.packed) != len(grids.packed) or grids.shape != tuple(
+            scale * edge for edge in coarse.shape
+        ):
+            raise InputError(
+                f"within: expected {len(grids.packed)} grid(s) whose edges are those of "
+                f"{grids.shape} divided by one number, found {len(coarse.packed)} of {coarse.shape}"
+            )
+        remove = core.remove_small_parts_within  # a device has none
+        large = grids.packed.copy()
+        remove(large, grids.depth, coarse.packed, coarse.depth, voxels, threads)
     return _without_extent(grids.give_back(large, threads=threads))
 
 

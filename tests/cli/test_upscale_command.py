@@ -16,6 +16,7 @@ import pytest
 
 from mvd_toolkit import VoxelGrid, load, save
 from mvd_toolkit.io import load_mesh
+from mvd_toolkit.ops import count_parts
 
 Mvd = Callable[..., Any]
 
@@ -50,11 +51,28 @@ def test_sidecar(upscale: Mvd, ball_file: Path) -> None:
     document = json.loads(ball_file.with_name("ball_128.binvox.mvd.json").read_text())
     assert document["schema"] == "mvd.sidecar/1"
     assert document["command"] == "upscale"
-    assert set(document["options"]) == {"model", "size", "format", "low_rule", "fill"}
+    assert set(document["options"]) == {
+        "model",
+        "size",
+        "format",
+        "low_rule",
+        "fill",
+        "keep_parts",
+    }
     assert document["options"]["size"] == 128
     assert document["device"] == "cpu"
     assert document["spacing"] == [0.125 / 8] * 3
     assert {"networks", "carve", "total"} <= set(document["seconds"])
+
+
+def test_crumbs_are_kept_when_asked(mvd: Mvd, tmp_path: Path) -> None:
+    """The default model leaves some beside this chair, which is one part."""
+    chair = Path(__file__).parents[2] / "examples" / "chair_32.binvox"
+    swept, kept = tmp_path / "swept.binvox", tmp_path / "kept.binvox"
+    assert mvd("upscale", chair, "-o", swept).code == 0
+    assert mvd("upscale", chair, "-o", kept, "--keep-parts").code == 0
+    assert count_parts(load(swept)) == count_parts(load(chair)) == 1
+    assert count_parts(load(kept)) > 1
 
 
 def test_document(upscale: Mvd, ball_file: Path) -> None:
