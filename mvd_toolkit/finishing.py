@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mvd_toolkit import _core
 from mvd_toolkit.extent import reach_extent
 from mvd_toolkit.grid import VoxelGrid
@@ -23,7 +25,8 @@ def finish(
         threads: how many to use, 0 for one a core.
     """
     if not keep_parts:
+        coarse = np.ascontiguousarray(base.packed)[None]
         _core.remove_small_parts_within(
-            fine.packed[None], fine.shape[2], base.packed[None], base.shape[2], scale**3, threads
+            fine.packed[None], fine.shape[2], coarse, base.shape[2], scale**3, threads
         )
     return reach_extent(fine, scale)

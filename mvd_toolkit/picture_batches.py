@@ -35,7 +35,7 @@ class PictureBatch:
     Attributes:
         pictures: (B, 3, S, S) float32, 0 to 1.
         target: (B, N, N, N) float32, 1 where occupied.
-        fill: (B, N, N, N) float32, how much of a voxel is; None: nobody asked.
+        fill: (B, N, N, N) float32, how much of it is occupied; None: nobody asked.
     """
 
     pictures: torch.Tensor
