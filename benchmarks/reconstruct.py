@@ -27,7 +27,6 @@ from mvd_toolkit.data import PairDataset
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.image_input import cut_out
 from mvd_toolkit.reconstruction import Reconstructor, expected_iou, solid, upscaling_rule
-from mvd_toolkit.reconstructor_model import Seen
 from mvd_toolkit.view_data import ViewDataset
 from mvd_toolkit.views import upright_grid
 
@@ -53,11 +52,11 @@ def main() -> None:
             if truth is None:
                 truth = upright(pairs.high_grid(pairs.ids.index(shape.id)), shape.views.up)
             seen = cut_out(shape.views.picture(view), make.config.size)
-            told, distance = make.look(
+            chances, distance = make.look(
                 seen, ensemble=options.ensemble, mirror=options.mirror, threads=options.threads
             )
             if options.turns:
-                fine, target = best_turn(truth, low(views, index, view), told.chances > threshold)
+                fine, target = best_turn(truth, low(views, index, view), chances > threshold)
             else:
                 fine, target = truth, low(views, index, view)
             for rule in missing:
@@ -66,10 +65,10 @@ def main() -> None:
                     "category": category(shape.id),
                     "view": view,
                     "rule": rule,
-                    "low": float(ops.iou(likely(make, told), target)),
-                    "expected": expected_iou(told.chances, make.config),
+                    "low": float(ops.iou(likely(make, chances), target)),
+                    "expected": expected_iou(chances, make.config),
                     "distance": distance,
-                    **compare(make, told, rule, fine, options),
+                    **compare(make, chances, rule, fine, options),
                 }
                 rows.append(row)
                 keep(options.output, row)
@@ -77,11 +76,11 @@ def main() -> None:
         print(f"\n{rule}\n\n{table([row for row in rows if row['rule'] == rule])}")
 
 
-def compare(make, told, rule, truth, options):
+def compare(make, chances, rule, truth, options):
     """Scores of one predicted grid at the fine edge, as it is and upscaled."""
-    predicted = coarse(make, told, rule)
+    predicted = coarse(make, chances, rule)
     scale = truth.shape[0] // predicted.shape[0]
-    nearest = ops.upsample_nearest(likely(make, told), scale)
+    nearest = ops.upsample_nearest(likely(make, chances), scale)
     name = rule.split(":")[0]
     fine = make.upscaler(predicted, truth.shape[0], name, "hull", options.threads)
     sampling = Sampling(points=options.points)
@@ -93,19 +92,19 @@ def compare(make, told, rule, truth, options):
     return scores
 
 
-def likely(make: Reconstructor, told: Seen) -> VoxelGrid:
+def likely(make: Reconstructor, chances: np.ndarray) -> VoxelGrid:
     """The grid that the reconstructor itself tells: what it is scored by, fine or coarse."""
     config = replace(make.config, upscale_threshold=make.config.threshold)
-    return solid(told, config, "any")
+    return solid(chances, config, "any")
 
 
-def coarse(make: Reconstructor, told: Seen, rule: str) -> VoxelGrid:
+def coarse(make: Reconstructor, chances: np.ndarray, rule: str) -> VoxelGrid:
     """The predicted grid as it is upscaled by a rule, ``half:0.4`` say."""
     name, _, threshold = rule.partition(":")
     config = replace(
         make.config, upscale_threshold=float(threshold or make.config.upscale_threshold)
     )
-    return solid(told, config, name)
+    return solid(chances, config, name)
 
 
 def low(views: ViewDataset, index: int, view: int) -> VoxelGrid:

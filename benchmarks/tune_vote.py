@@ -41,7 +41,7 @@ def main() -> None:
 def seen(make: Reconstructor, views: ViewDataset, index: int, view: int, threads: int):
     """(N, N, N) chances that the models see in a picture."""
     picture = cut_out(views.shapes[index].views.picture(view), make.config.size)
-    return make.look(picture, threads=threads)[0].chances
+    return make.look(picture, threads=threads)[0]
 
 
 def parse() -> argparse.Namespace:

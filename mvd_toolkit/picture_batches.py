@@ -35,20 +35,17 @@ class PictureBatch:
     Attributes:
         pictures: (B, 3, S, S) float32, 0 to 1.
         target: (B, N, N, N) float32, 1 where occupied.
-        fill: (B, N, N, N) float32, how much of it is occupied; None: nobody asked.
     """
 
     pictures: torch.Tensor
     target: torch.Tensor
-    fill: torch.Tensor | None = None
 
     def loss_arguments(self, faces: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and named arguments of a reconstructor's ``loss``; it looks at no faces."""
-        return (self.pictures, self.target, self.fill), {}
+        return (self.pictures, self.target), {}
 
 
-_Item = tuple[Floats, npt.NDArray[np.bool_], Floats | None]
-_Drawn = _Item  # with an axis more
+_Drawn = tuple[Floats, npt.NDArray[np.bool_]]
 
 
 class PictureBatches(BatchesByStep[_Drawn, PictureBatch]):
@@ -63,7 +60,6 @@ class PictureBatches(BatchesByStep[_Drawn, PictureBatch]):
         seed: int = 0,
         augment: bool = True,
         mirror: MirrorAxis = "x",
-        fills: bool = False,
         device: str | torch.device = "cpu",
         part: tuple[int, int] = (0, 1),
     ) -> None:
@@ -76,7 +72,6 @@ class PictureBatches(BatchesByStep[_Drawn, PictureBatch]):
             seed: of the order and all that is drawn.
             augment: vary size, place, background and colours, mirror half of them.
             mirror: axis of the grid that a mirrored picture mirrors.
-            fills: tell how full the voxels are, too.
             device: where the tensors go.
             part: which part of every batch, of how many: several processes share it.
 
@@ -90,35 +85,31 @@ class PictureBatches(BatchesByStep[_Drawn, PictureBatch]):
             )
         super().__init__(len(dataset), batch_size, seed, part)
         self.dataset, self.size = dataset, size
-        self.augment, self.fills, self.device = augment, fills, torch.device(device)
+        self.augment, self.device = augment, torch.device(device)
         self._axis = "xy".index(mirror)
 
     def _draw(self, step: int) -> _Drawn:
         drawn = [self._item(self.item_at(p), p) for p in self.places(step)[self.mine]]
-        pictures, targets, fills = zip(*drawn, strict=True)
-        return np.stack(pictures), np.stack(targets), np.stack(fills) if self.fills else None
+        return np.stack([p for p, _ in drawn]), np.stack([t for _, t in drawn])
 
-    def _item(self, index: int, number: int) -> _Item:
-        """(3, S, S) picture and (N, N, N) grid of a shape, as drawn for a place, and its fills."""
+    def _item(self, index: int, number: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """(3, S, S) picture and (N, N, N) grid of a shape, as drawn for a place."""
         random = np.random.default_rng([self.seed, DRAW, number])
         views = self.dataset.shapes[index].views
         which = int(random.integers(len(views)))
         picture, target = views.picture(which), self.dataset.target(index, which)
-        fill = self.dataset.fill(index) if self.fills else None
         if not self.augment:
-            return channels_first(place(picture, self.size)), target, fill
+            return channels_first(place(picture, self.size)), target
         varied = vary(picture, self.size, random)
         if random.random() < 0.5:
             varied, target = varied[:, :, ::-1], np.flip(target, self._axis)
-            fill = None if fill is None else np.flip(fill, self._axis)
-        return varied, target, fill
+        return varied, target
 
     def _deliver(self, draw: _Drawn) -> PictureBatch:
-        pictures, target, fill = draw
+        pictures, target = draw
         return PictureBatch(
             torch.from_numpy(pictures).to(self.device, non_blocking=True),
             torch.from_numpy(target).to(self.device, non_blocking=True).float(),
-            None if fill is None else torch.from_numpy(fill).to(self.device, non_blocking=True),
         )
 
 

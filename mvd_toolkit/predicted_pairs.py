@@ -1,9 +1,8 @@
 """Pairs whose low grids a reconstructor predicted from pictures, and whose fine grids are true.
 
 A predicted grid is wrong in other ways than a pooled one, so the super-resolution behind a
-reconstructor learns from these: the low grid is what is likely, its coverage how full each voxel
-is expected to be, or its chance where the reconstructor does not tell. Each picture of a shape
-makes a pair.
+reconstructor learns from these: the low grid is what is likely, its coverage the chance of each
+voxel. Each picture of a shape makes a pair.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from mvd_toolkit.model_directory import find_reconstructor
 from mvd_toolkit.picture_batches import standard_picture, vary
 from mvd_toolkit.reconstruction import check_fit, solid
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
-from mvd_toolkit.reconstructor_model import ReconstructorModel, Seen, load_voters, vote
+from mvd_toolkit.reconstructor_model import ReconstructorModel, load_voters, vote
 from mvd_toolkit.symmetry import SYMMETRIES, Symmetry
 from mvd_toolkit.view_data import ViewDataset, ViewedShape
 from mvd_toolkit.views import Views
@@ -38,7 +37,7 @@ PICTURES: Final = 8
 Words = npt.NDArray[np.uint64]
 
 _BATCH: Final = 32
-_LEVELS: Final = 255  # that fills are kept in
+_LEVELS: Final = 255  # that chances are kept in
 _UPRIGHT: Final[Mapping[str, Symmetry]] = {
     "x": Symmetry((1, 2, 0), (False, False, False)),
     "y": Symmetry((0, 2, 1), (False, False, True)),
@@ -109,7 +108,8 @@ class PredictedPairs:
             for shape, seen in enumerate(views.shapes)
             for number in range(min(PICTURES, len(seen.views)))
         ]
-        self._fills, packed = self._predict(views, models, seed, torch.device(device))
+        self._chances = self._predict(views, models, seed, torch.device(device))
+        packed = np.stack([_likely(chances, config) for chances in self._chances])
         self.lows = dict.fromkeys(LOW_RULES, packed)
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ class PredictedPairs:
         """SHA-256 of the pairs and the predicted grids: another one, another dataset."""
         digest = hashlib.sha256(self._pairs.fingerprint.encode())
         digest.update(self.lows[LOW_RULES[0]].tobytes())
-        digest.update(self._fills.tobytes())
+        digest.update(self._chances.tobytes())
         return digest.hexdigest()
 
     def low_grid(self, index: int, rule: str = SOFT_RULE) -> VoxelGrid:
@@ -138,9 +138,9 @@ class PredictedPairs:
         )
 
     def coverage(self, index: int) -> npt.NDArray[np.float32]:
-        """(N, N, N) what the voxels of a low grid are expected to hold; 0 elsewhere."""
+        """(N, N, N) chances of the voxels of a low grid; 0 elsewhere."""
         dense = _core.unpack(self.lows[LOW_RULES[0]][index][None], self.low, 1)[0]
-        return np.where(dense, _floats(self._fills[index]), np.float32(0))
+        return np.where(dense, _floats(self._chances[index]), np.float32(0))
 
     def high_grid(self, index: int) -> VoxelGrid:
         """The true fine grid of a pair, upright."""
@@ -160,23 +160,17 @@ class PredictedPairs:
         models: Sequence[ReconstructorModel],
         seed: int,
         device: torch.device,
-    ) -> tuple[npt.NDArray[np.uint8], Words]:
-        """How full voxels are expected to be (n, N, N, N), and the likely ones (n, N, N, W)."""
+    ) -> npt.NDArray[np.uint8]:
+        """(n, N, N, N): the chances that the networks see in each picture, in the mean."""
         voters = [model.to(device) for model in models]
-        config = models[0].config
-        fills = np.empty((len(self), *(self.low,) * 3), np.uint8)
-        likely = []
+        size = models[0].config.size
+        chances = np.empty((len(self), *(self.low,) * 3), np.uint8)
         for start in range(0, len(self), _BATCH):
             some = self._pictures[start : start + _BATCH]
-            pictures = np.stack(
-                [self._picture(views, picture, config.size, seed) for picture in some]
-            )
-            told = vote(voters, torch.from_numpy(pictures).to(device))
-            fills[start : start + len(some)] = np.rint(told.fills * _LEVELS)
-            likely += [
-                _likely(Seen(*one), config) for one in zip(told.chances, told.fills, strict=True)
-            ]
-        return fills, np.stack(likely)
+            pictures = np.stack([self._picture(views, picture, size, seed) for picture in some])
+            seen = vote(voters, torch.from_numpy(pictures).to(device))
+            chances[start : start + len(some)] = np.rint(seen * _LEVELS)
+        return chances
 
     def _picture(
         self, views: ViewDataset, picture: _Picture, size: int, seed: int
@@ -203,9 +197,9 @@ def _upright(shape: ViewedShape) -> Symmetry:
     return _UPRIGHT[shape.views.up]
 
 
-def _likely(told: Seen, config: ReconstructorConfig) -> Words:
-    return ops.hull(solid(told, config, SOFT_RULE)).packed
+def _likely(chances: npt.NDArray[np.uint8], config: ReconstructorConfig) -> Words:
+    return ops.hull(solid(_floats(chances), config, SOFT_RULE)).packed
 
 
-def _floats(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    return levels.astype(np.float32) / np.float32(_LEVELS)
+def _floats(chances: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return chances.astype(np.float32) / np.float32(_LEVELS)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from mvd_toolkit.model_config import ModelConfig
     from mvd_toolkit.reconstructor_config import ReconstructorConfig
-    from mvd_toolkit.reconstructor_model import ReconstructorModel, Seen
+    from mvd_toolkit.reconstructor_model import ReconstructorModel
 
 UNSURE: Final = 0.4
 """A result whose expected IoU is lower comes with a note."""
@@ -49,8 +49,6 @@ class Reconstructed:
     Attributes:
         grid: the fine grid, z up, in the unit cube around the origin.
         low: the coarse grid that it was made of; its coverage is the chance of each voxel.
-        fills: (N, N, N) float32, how full each voxel of the coarse grid is expected to be; its
-            chance where no model tells that.
         confidence: the IoU of the coarse grid to be expected, from pictures the model never saw.
         distance: how far the picture is from those the model learned from; 1 is as far as 99 of
             100 of their kind reach, and None where the model cannot tell.
@@ -61,7 +59,6 @@ class Reconstructed:
 
     grid: VoxelGrid
     low: VoxelGrid
-    fills: Floats
     confidence: float
     distance: float | None
     cut: str
@@ -178,18 +175,17 @@ class Reconstructor:
             read_picture(image) if isinstance(image, (str, Path)) else (picture_of(image), ())
         )
         seen = cut_out(pixels, config.size)
-        told, distance = self.look(seen, ensemble=ensemble, mirror=mirror, threads=threads)
-        confidence = expected_iou(told.chances, config)
+        chances, distance = self.look(seen, ensemble=ensemble, mirror=mirror, threads=threads)
+        confidence = expected_iou(chances, config)
         rule = upscaling_rule(config, self.upscaler.model.config)
-        low = solid(told, config, rule, keep_parts=keep_parts)
+        low = solid(chances, config, rule, keep_parts=keep_parts)
         looked = time.perf_counter()
         made = self.upscaler.detailed(
             low, to, rule, "hull", threads, _later(progress), keep_parts=keep_parts
         )
         return Reconstructed(
             made.grid,
-            replace(low, coverage=told.chances),
-            told.fills,
+            replace(low, coverage=chances),
             confidence,
             distance,
             seen.cut,
@@ -204,14 +200,14 @@ class Reconstructor:
         ensemble: bool = False,
         mirror: bool = False,
         threads: int = 0,
-    ) -> tuple[Seen, float | None]:
-        """What the models see in a picture, and the picture's distance.
+    ) -> tuple[Floats, float | None]:
+        """The chances of the voxels (N, N, N) float32, and the picture's distance.
 
-        Every look of every model has the same vote.
+        Every look has the same vote, every model that of its weight: chances are averaged.
         """
         import torch
 
-        from mvd_toolkit.reconstructor_model import Seen, vote
+        from mvd_toolkit.reconstructor_model import vote
 
         axis = "xy".index(self.config.mirror)
         looks = _looks(seen.pixels, ensemble)
@@ -220,16 +216,17 @@ class Reconstructor:
         try:
             with torch.inference_mode():
                 pictures = torch.from_numpy(looks).to(self.device)
-                told = vote(self.models, pictures)
+                total = vote(self.models, pictures)  # (L, N, N, N)
                 distances = [_distance(model, pictures[:1]) for model in self.models]
         finally:
             torch.set_num_threads(before)
+        if ensemble:
+            total[len(total) // 2 :] = np.flip(total[len(total) // 2 :], axis + 1)
+        chances = total.mean(axis=0)
+        if mirror:
+            chances = (chances + np.flip(chances, axis)) / 2
         known = [distance for distance in distances if distance is not None]
-        chances, fills = (
-            _mean_look(values, axis, mirrored=ensemble, symmetric=mirror)
-            for values in (told.chances, told.fills)
-        )
-        return Seen(chances, fills), min(known) if known else None
+        return chances.astype(np.float32), min(known) if known else None
 
 
 def reconstruct(image: Any, to: int | None = None, **options: Any) -> VoxelGrid:
@@ -288,15 +285,15 @@ def upscaling_rule(config: ReconstructorConfig, upscaler: ModelConfig) -> str:
 
 
 def solid(
-    told: Seen, config: ReconstructorConfig, rule: str, *, keep_parts: bool = False
+    chances: Floats, config: ReconstructorConfig, rule: str, *, keep_parts: bool = False
 ) -> VoxelGrid:
-    """The coarse grid of what was seen in a picture as it is upscaled by a rule."""
-    likely = told.chances > config.upscale_threshold
-    grid = VoxelGrid.from_dense(likely, (-0.5, -0.5, -0.5), 1.0 / len(likely))
+    """The coarse grid of chances (N, N, N) as it is upscaled by a rule."""
+    edge = chances.shape[0]
+    grid = VoxelGrid.from_dense(chances > config.upscale_threshold, (-0.5, -0.5, -0.5), 1.0 / edge)
     if not keep_parts and grid.count():
         grid = ops.keep_largest(grid)
     if rule == SOFT_RULE:
-        grid = replace(grid, coverage=np.where(grid.dense(), told.fills, 0).astype(np.float32))
+        grid = replace(grid, coverage=np.where(grid.dense(), chances, 0).astype(np.float32))
     return grid
 
 
@@ -320,15 +317,6 @@ def _looks(pixels: npt.NDArray[np.uint8], ensemble: bool) -> Floats:
         return channels_first(pixels)[None]
     sizes = np.stack([channels_first(_scaled(pixels, share)) for share in _LOOKS])
     return np.ascontiguousarray(np.concatenate([sizes, sizes[..., ::-1]]))
-
-
-def _mean_look(values: Floats, axis: int, *, mirrored: bool, symmetric: bool) -> Floats:
-    """(N, N, N): the mean of looks (L, N, N, N), the second half of which may be mirrored."""
-    if mirrored:
-        half = len(values) // 2
-        values = np.concatenate([values[:half], np.flip(values[half:], axis + 1)])
-    mean: Floats = values.mean(axis=0)
-    return np.float32(0.5) * (mean + np.flip(mean, axis)) if symmetric else mean
 
 
 def _scaled(pixels: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from mvd_toolkit.views import Frame
 
 SCHEMA: Final = "mvd.reconstructor/1"
 _KNOTS: Final = 64  # most of a calibration
+_HEAVIEST: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class ReconstructorConfig:
         upscale_threshold: the threshold of the grids that are upscaled.
         calibration: pairs of what the probabilities promise and the IoU that came of it, rising;
             empty: the promise is passed on as it is.
+        weight: of its vote, where several vote.
         familiar: distance of features that 99 of 100 pictures of the kind it learned from stay
             below; None: it cannot tell.
         plugin: module of the plugin that gives the reconstructor.
@@ -53,6 +55,7 @@ class ReconstructorConfig:
     upscale_rule: str = "any"
     upscale_threshold: float = 0.5
     calibration: tuple[tuple[float, float], ...] = ()
+    weight: float = 1.0
     familiar: float | None = None
     plugin: str = ""
     plugin_version: str = ""
@@ -77,6 +80,8 @@ class ReconstructorConfig:
         for name in ("threshold", "upscale_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name}: expected a number between 0 and 1")
+        if not 0 < self.weight <= _HEAVIEST:
+            raise InputError(f"weight: expected above 0 to {_HEAVIEST}, found {self.weight}")
         if self.familiar is not None and not self.familiar > 0:
             raise InputError(f"familiar: expected null or a positive number, found {self.familiar}")
         if len(self.calibration) > _KNOTS or any(len(knot) != 2 for knot in self.calibration):
@@ -99,7 +104,7 @@ class ReconstructorConfig:
         check_keys(cls, values, "")
         kinds: dict[str, Any] = {
             **dict.fromkeys(("size", "edge"), int),
-            **dict.fromkeys(("threshold", "upscale_threshold"), (int, float)),
+            **dict.fromkeys(("threshold", "upscale_threshold", "weight"), (int, float)),
             **dict.fromkeys(("options", "about"), dict),
             "familiar": (int, float, type(None)),
             "calibration": list,

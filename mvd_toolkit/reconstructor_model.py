@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,15 +35,12 @@ from mvd_toolkit.reconstructor_config import SCHEMA, ReconstructorConfig
 
 WEIGHTS: Final = "reconstructor.safetensors"
 
-Floats = npt.NDArray[np.float32]
-
 
 class ReconstructorNetwork(nn.Module):
     """A plugin's network, its loss, and what it knows of the pictures it learned from.
 
     Attributes:
-        network: (B, 3, S, S) to logits (B, N, N, N), or (B, 2, N, N, N) if it tells fills.
-        fills: whether it tells how full voxels are, too.
+        network: (B, 3, S, S) to logits (B, N, N, N).
         centre: (D,) mean of the features of those pictures; D is 0 without ``features``.
         whitening: (D, D), turns features about the mean into uncorrelated ones of size 1.
     """
@@ -56,7 +53,6 @@ class ReconstructorNetwork(nn.Module):
         spec = plugins.reconstructor(name)
         self._loss = spec.loss or dice_loss
         self.network = spec.build(size, edge, **parse_options(spec, options))
-        self.fills = bool(getattr(self.network, "fills", False))
         features = self._feature_count(size) if hasattr(self.network, "features") else 0
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("whitening", torch.eye(features))
@@ -70,37 +66,24 @@ class ReconstructorNetwork(nn.Module):
         return int(features.shape[1])
 
     def loss(
-        self, pictures: torch.Tensor, target: torch.Tensor, fill: torch.Tensor | None = None
+        self, pictures: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """Training loss.
 
         Args:
             pictures: (B, 3, S, S) float32, 0 to 1.
             target: (B, N, N, N) float32, occupancy.
-            fill: (B, N, N, N) float32, how full the voxels are; for a network that tells it.
 
         Returns:
             the loss, and figures for the log.
         """
-        logits = self.network(pictures).float()
-        if not self.fills:
-            loss = self._loss(logits, target)
-            return loss, {"loss": float(loss.detach())}
-        assert fill is not None
-        occupied = self._loss(logits[:, 0], target)
-        filled = F.binary_cross_entropy_with_logits(logits[:, 1], fill)
-        loss = occupied + filled
-        figures = {"loss": loss, "occupied": occupied, "filled": filled}
-        return loss, {name: float(value.detach()) for name, value in figures.items()}
+        loss = self._loss(self.network(pictures).float(), target)
+        return loss, {"loss": float(loss.detach())}
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """(B, N, N, N) float32 probabilities of pictures (B, 3, S, S)."""
-        return self.look(pictures)[0]
-
-    def look(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, N, N, N) probabilities of pictures, and how full the voxels are if it tells."""
         probabilities: torch.Tensor = self.network(pictures).float().sigmoid()
-        return (probabilities[:, 0], probabilities[:, 1]) if self.fills else (probabilities, None)
+        return probabilities
 
     def distance(self, pictures: torch.Tensor) -> torch.Tensor | None:
         """(B,) how far pictures are from those it learned from; None: it cannot tell.
@@ -218,30 +201,18 @@ def load_voters(directory: Path) -> list[ReconstructorModel]:
     return [ReconstructorModel.load(place) for place in with_voter(directory)]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What reconstructors see in pictures, or in one.
+def vote(models: Sequence[ReconstructorModel], pictures: torch.Tensor) -> npt.NDArray[np.float32]:
+    """(B, N, N, N) the chances that models see in pictures (B, 3, S, S) beside them.
 
-    Attributes:
-        chances: (B, N, N, N) or (N, N, N) float32, of a voxel being occupied.
-        fills: the same shape, how much of a voxel is to be expected occupied; the chances where
-            no model tells it.
+    Their mean, by the weights of their configs.
     """
-
-    chances: Floats
-    fills: Floats
-
-
-def vote(models: Sequence[ReconstructorModel], pictures: torch.Tensor) -> Seen:
-    """The means of what models see in pictures (B, 3, S, S) on their device.
-
-    Every model has the same vote, on fills each that tells them.
-    """
+    whole = sum(model.config.weight for model in models)
     with torch.inference_mode():
-        told = [model.network.look(pictures) for model in models]
-    chances = np.mean([chance.cpu().numpy() for chance, _ in told], axis=0)
-    fills = [fill.cpu().numpy() for _, fill in told if fill is not None]
-    return Seen(chances, np.mean(fills, axis=0) if fills else chances)
+        votes = [
+            model.config.weight / whole * model.network(pictures).cpu().numpy() for model in models
+        ]
+    mean: npt.NDArray[np.float32] = np.sum(votes, axis=0)
+    return mean
 
 
 def read_reconstructor_config(directory: Path) -> ReconstructorConfig:

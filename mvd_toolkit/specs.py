@@ -93,11 +93,9 @@ class ReconstructorSpec:
             (B, 3, size, size) float32, red, green and blue from 0 to 1, to logits (B, edge, edge,
             edge) of a voxel being occupied, indexed [x, y, z] with z up. It may have a method
             ``features`` that maps them to (B, D), what it sees in them: then the model can tell
-            pictures that are unlike those it learned from. It may have a true ``fills``: then its
-            logits are (B, 2, edge, edge, edge), the second ones of the share of a voxel that is
-            occupied, which the core teaches by cross-entropy and the super-resolution is told.
-        loss: maps logits and targets (B, edge, edge, edge), in [0, 1], of a voxel being occupied to
-            a number; None: binary cross-entropy plus Dice.
+            pictures that are unlike those it learned from.
+        loss: maps logits and targets (B, edge, edge, edge), in [0, 1], to a number; None: binary
+            cross-entropy plus Dice.
         options: a dataclass of the options ``build`` takes, with their types and defaults.
         size: edge of the pictures, pixels.
         threshold: a voxel is occupied when its probability is above it.

@@ -217,7 +217,6 @@ def _put_together(
     spec = plugins.reconstructor(settings.reconstructor)
     training = ViewDataset(dataset, "train", low, high, rule)
     validation = ViewDataset(dataset, "val", low, high, rule, limit=settings.validate_items)
-    torch.manual_seed(settings.seed)
     config = ReconstructorConfig(
         reconstructor=spec.name,
         options=settings.options["reconstructor"],
@@ -230,15 +229,6 @@ def _put_together(
         upscale_rule=rule,
         upscale_threshold=spec.threshold,
     )
-    try:
-        network = ReconstructorModel.build(config).network
-    except ValueError as error:  # a size that the network cannot have
-        raise UsageError(f"reconstructor {spec.name!r}: {error}") from error
-    if network.fills and not training.tells_fills:
-        raise UsageError(
-            f"{dataset}: how full voxels are (fills) is told by fine grids in frame object, found "
-            f"{f'frame {training.frame}' if training.high else 'none'}"
-        )
     batches = PictureBatches(
         training,
         settings.batch_size,
@@ -246,10 +236,14 @@ def _put_together(
         seed=settings.seed,
         augment=settings.augment,
         mirror=mirror_axis(training),
-        fills=network.fills,
         device=parallel.device,
         part=(parallel.rank, parallel.world),
     )
+    torch.manual_seed(settings.seed)
+    try:
+        network = ReconstructorModel.build(config).network
+    except ValueError as error:  # a size that the network cannot have
+        raise UsageError(f"reconstructor {spec.name!r}: {error}") from error
     learner = Learner("reconstructor", network, settings, parallel)
     return _Reconstruction(settings, parallel, batches, validation, learner, config)
 

@@ -16,9 +16,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mvd_toolkit import _core, ops, r2n2
+from mvd_toolkit import _core, r2n2
 from mvd_toolkit.conventions import LOW_RULES
-from mvd_toolkit.data import edges_of, hull_of, pair_files, read_description
+from mvd_toolkit.data import edges_of, pair_files, read_description
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import words_per_line
 from mvd_toolkit.pair_file import pair_file_name, read_pair
@@ -92,7 +92,6 @@ class ViewDataset:
         if rule not in LOW_RULES:
             raise UsageError(f"low rule: expected one of {', '.join(LOW_RULES)}, found {rule!r}")
         self.directory, self.split, self.rule = Path(directory), split, rule
-        self._fills: dict[int, tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]] = {}
         if r2n2.is_release(self.directory):
             self.low, self.high, self.frame = r2n2.EDGE, 0, "object"
             if (low or r2n2.EDGE) != r2n2.EDGE:
@@ -128,32 +127,6 @@ class ViewDataset:
         packed = lows[number if len(lows) > 1 else 0]
         dense: npt.NDArray[np.bool_] = _core.unpack(packed[None], self.low, 1)[0]
         return dense
-
-    @property
-    def tells_fills(self) -> bool:
-        """Whether it is known how full the voxels are: fine grids are there, in the same frame."""
-        return self.high > 0 and self.frame == "object"
-
-    def fill(self, index: int) -> npt.NDArray[np.float32]:
-        """(N, N, N) occupied fractions of the upright voxels of a shape, where `tells_fills`.
-
-        Counted once, then remembered.
-        """
-        scale = self.high // self.low
-        if index not in self._fills:
-            shape = self.shapes[index]
-            assert isinstance(shape.views, Views)
-            name = pair_file_name(shape.id, self.low, self.high)
-            odms = read_pair(self.directory / self.split / name).odms
-            shares = ops.coverage(hull_of(odms), scale).coverage
-            assert shares is not None
-            upright = upright_grid(shares, shape.views.up).ravel()
-            places = np.flatnonzero(upright).astype(np.int32)
-            self._fills[index] = places, np.rint(upright[places] * scale**3).astype(np.uint16)
-        places, counts = self._fills[index]
-        fill = np.zeros(self.low**3, np.float32)
-        fill[places] = counts / scale**3
-        return fill.reshape((self.low,) * 3)
 
     def _read(self, name: str) -> ViewedShape:
         folder = self.directory / self.split

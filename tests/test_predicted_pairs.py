@@ -1,5 +1,4 @@
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from mvd_toolkit.picture_batches import standard_picture
 from mvd_toolkit.predicted_pairs import _UPRIGHT, PredictedPairs
 from mvd_toolkit.reconstruction import Reconstructor, solid
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
-from mvd_toolkit.reconstructor_model import ReconstructorModel, Seen, vote
+from mvd_toolkit.reconstructor_model import ReconstructorModel
 from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.train import train
 from mvd_toolkit.train_reconstructor import train_reconstructor
@@ -75,24 +74,9 @@ def test_a_voter_has_its_say(dataset, reconstructor, pairs, tmp_path):
     other.save(both / "voter")
     alone = PredictedPairs(dataset, "train", both / "voter")
     of_both = PredictedPairs(dataset, "train", both)
-    expected = (pairs._fills.astype(float) + alone._fills) / 2
-    assert np.abs(of_both._fills - expected).max() <= 1
-    assert np.abs(alone._fills - expected).max() > 10
-
-
-def test_coverage_is_what_the_reconstructor_tells_of_fills(dataset, tmp_path):
-    torch.manual_seed(1)
-    options = {"width": 8, "blocks": 1, "latent": 16, "fills": True}
-    telling = ReconstructorModel.build(ReconstructorConfig("residual", options, edge=16))
-    telling = ReconstructorModel(replace(telling.config, upscale_threshold=0.4), telling.network)
-    pairs = PredictedPairs(dataset, "train", telling.save(tmp_path / "model"))
-    views = ViewDataset(dataset, "train")
-    told = vote([telling], torch.from_numpy(standard_picture(views, 0, 0, 128))[None])
-    low = pairs.low_grid(0)
-    inside = low.dense()
-    assert inside.any()
-    assert np.allclose(low.coverage, np.where(inside, told.fills[0], 0), atol=2 / 255)
-    assert not np.allclose(told.fills[0][inside], told.chances[0][inside], atol=4 / 255)
+    expected = (pairs._chances.astype(float) + alone._chances) / 2
+    assert np.abs(of_both._chances - expected).max() <= 1
+    assert np.abs(alone._chances - expected).max() > 10
 
 
 def test_pairs_are_the_same_for_the_same_seed(dataset, reconstructor, pairs):
@@ -135,7 +119,7 @@ def test_a_super_resolution_learns_the_grids_of_a_reconstructor(dataset, reconst
     picture[10:30, 12:28] = 90
     made = make.detailed(picture, threads=1)
     assert made.grid.shape == (32, 32, 32)
-    likely = solid(Seen(made.low.coverage, made.fills), make.config, "soft")
+    likely = solid(made.low.coverage, make.config, "soft")
     expected = Upscaler(model)(likely, low_rule="soft")
     assert np.array_equal(made.grid.packed, expected.packed)
 

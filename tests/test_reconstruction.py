@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from viewed_shapes import make_tiny_views, shadow
 
@@ -16,7 +17,7 @@ from mvd_toolkit.reconstruction import (
     solid,
 )
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
-from mvd_toolkit.reconstructor_model import ReconstructorModel, Seen
+from mvd_toolkit.reconstructor_model import ReconstructorModel
 from mvd_toolkit.train_reconstructor import train_reconstructor
 from mvd_toolkit.upscale import Upscaled, Upscaler
 
@@ -77,11 +78,11 @@ def test_looks_of_an_ensemble_are_turned_back(make, picture):
     """A picture that is its own mirror image must get a grid that is its own."""
     symmetric = np.maximum(picture, picture[:, ::-1])
     seen = mvd_cut(symmetric, make)
-    told, _ = make.look(seen, ensemble=True, threads=1)
+    chances, _ = make.look(seen, ensemble=True, threads=1)
     axis = "xy".index(make.config.mirror)
-    assert np.allclose(told.chances, np.flip(told.chances, axis), atol=0.02)
+    assert np.allclose(chances, np.flip(chances, axis), atol=0.02)
     alone, _ = make.look(seen, threads=1)
-    assert not np.allclose(alone.chances, np.flip(alone.chances, axis), atol=0.02)
+    assert not np.allclose(alone, np.flip(alone, axis), atol=0.02)
 
 
 def mvd_cut(picture, make):
@@ -108,8 +109,22 @@ def test_several_models_vote(tiny_model, make, picture):
     one, _ = make.look(seen, threads=1)
     two, _ = Reconstructor([other], Upscaler.load()).look(seen, threads=1)
     voted, _ = both.look(seen, threads=1)
-    assert np.allclose(voted.chances, (one.chances + two.chances) / 2, atol=1e-6)
-    assert not np.allclose(one.chances, two.chances, atol=0.05)
+    assert np.allclose(voted, (one + two) / 2, atol=1e-6)
+    assert not np.allclose(one, two, atol=0.05)
+
+
+def test_a_vote_has_the_weight_that_its_config_says(tiny_model, make, picture):
+    torch.manual_seed(0)
+    plain = ReconstructorModel.load(tiny_model)
+    other = ReconstructorModel.build(replace(plain.config, weight=3.0))
+    seen = mvd_cut(picture, make)
+    one, _ = make.look(seen, threads=1)
+    two, _ = Reconstructor([other], Upscaler.load()).look(seen, threads=1)
+    voted, _ = Reconstructor([plain, other], Upscaler.load()).look(seen, threads=1)
+    assert np.allclose(voted, (one + 3 * two) / 4, atol=1e-6)
+    assert not np.allclose(one, two, atol=0.05)
+    with pytest.raises(InputError, match="weight: expected above 0"):
+        replace(plain.config, weight=0.0)
 
 
 def test_a_directory_may_hold_another_that_votes(tiny_model, tmp_path):
@@ -144,15 +159,13 @@ def test_parts_are_kept_when_asked(make, picture, monkeypatch):
 def test_only_the_largest_part_is_kept():
     chances = np.zeros((8, 8, 8), np.float32)
     chances[1:5, 1:5, 1:5] = chances[7, 7, 7] = 0.9
-    told = Seen(chances, chances / 2)
     config = ReconstructorConfig("residual", {}, edge=8)
-    assert solid(told, config, "any").count() == 64
-    assert solid(told, config, "any", keep_parts=True).count() == 65
-    soft = solid(told, config, "soft")
+    assert solid(chances, config, "any").count() == 64
+    assert solid(chances, config, "any", keep_parts=True).count() == 65
+    soft = solid(chances, config, "soft")
     assert soft.coverage is not None
-    assert soft.coverage.sum() == pytest.approx(64 * 0.45)
-    nothing = np.zeros_like(chances)
-    assert solid(Seen(nothing, nothing), config, "any").count() == 0
+    assert soft.coverage.sum() == pytest.approx(64 * 0.9)
+    assert solid(np.zeros_like(chances), config, "any").count() == 0
 
 
 def test_the_expected_iou_is_what_the_promise_was_worth():

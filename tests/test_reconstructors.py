@@ -15,12 +15,6 @@ def test_the_contract_is_kept(name):
     check_reconstructor(plugins.reconstructor(name), SMALL[name], edge=16)
 
 
-def test_the_contract_is_kept_where_fills_are_told_too():
-    check_reconstructor(
-        plugins.reconstructor("residual"), SMALL["residual"] | {"fills": True}, edge=16
-    )
-
-
 def test_the_autoencoder_has_the_authors_sizes():
     network = plugins.reconstructor("autoencoder").build(128, 32)
     convolutions = [m for m in network.encoder if isinstance(m, torch.nn.Conv2d)]

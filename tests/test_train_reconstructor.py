@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,9 +8,8 @@ from runs import metrics
 from viewed_shapes import make_tiny_views
 
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
-from mvd_toolkit.picture_batches import standard_picture
 from mvd_toolkit.reconstructor_config import ReconstructorConfig
-from mvd_toolkit.reconstructor_model import ReconstructorModel, dice_loss, vote
+from mvd_toolkit.reconstructor_model import ReconstructorModel, dice_loss
 from mvd_toolkit.reconstructor_settings import PRESETS, make_reconstructor_settings
 from mvd_toolkit.train_reconstructor import (
     best_threshold,
@@ -21,7 +19,6 @@ from mvd_toolkit.train_reconstructor import (
     train_reconstructor,
 )
 from mvd_toolkit.training_loop import TrainingStopped
-from mvd_toolkit.view_data import ViewDataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,45 +56,6 @@ def test_training_lowers_the_loss_and_its_model_predicts(dataset, tmp_path):
     assert chances.shape == (2, 16, 16, 16)
     assert 0 <= float(chances.min()) <= float(chances.max()) <= 1
     assert "7" in (result.model / "README.md").read_text()
-
-
-def test_a_network_learns_how_full_voxels_are(dataset, tmp_path):
-    small = SMALL | {"options": SMALL["options"] | {"fills": True}}
-    result = train_reconstructor(dataset, tmp_path / "run", steps=60, lr=5e-3, **small)
-    told = [r["reconstructor_filled"] for r in metrics(tmp_path / "run") if "lr" in r]
-    assert told[-1] < 0.8 * told[0]
-    model, data = ReconstructorModel.load(result.model), ViewDataset(dataset, "train")
-    assert model.config.options["fills"] is True
-    pictures = torch.from_numpy(np.stack([standard_picture(data, i, 0, 128) for i in range(7)]))
-    seen = vote([model], pictures)
-    assert seen.chances.shape == seen.fills.shape == (7, 16, 16, 16)
-    true = np.stack([data.fill(i) for i in range(7)])
-    assert np.square(seen.fills - true).mean() < np.square(seen.chances - true).mean()
-
-
-def test_fills_need_fine_grids(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(ViewDataset, "tells_fills", False)
-    options = SMALL["options"] | {"fills": True}
-    with pytest.raises(UsageError, match="told by fine grids"):
-        train_reconstructor(dataset, tmp_path / "run", **(SMALL | {"options": options}))
-    assert not (tmp_path / "run" / "model").exists()
-
-
-def test_fills_are_voted_on_by_those_who_tell_them():
-    torch.manual_seed(2)
-    config = ReconstructorConfig("residual", SMALL["options"], edge=16)
-    plain = ReconstructorModel.build(config)
-    telling = [
-        ReconstructorModel.build(replace(config, options=SMALL["options"] | {"fills": True}))
-        for _ in range(2)
-    ]
-    pictures = torch.rand(2, 3, 128, 128)
-    one, two, alone = (vote([model], pictures) for model in (*telling, plain))
-    assert np.array_equal(alone.fills, alone.chances)
-    assert not np.allclose(one.fills, one.chances, atol=1e-3)
-    together = vote([plain, *telling], pictures)
-    assert np.allclose(together.fills, (one.fills + two.fills) / 2)
-    assert np.allclose(together.chances, (one.chances + two.chances + alone.chances) / 3, atol=1e-6)
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(dataset, tmp_path):

@@ -6,13 +6,12 @@ from PIL import Image
 from viewed_shapes import make_tiny_views, shadow
 
 from mvd_toolkit import io, r2n2
-from mvd_toolkit.data import PairDataset
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.picture_batches import PictureBatches, mirror_axis
 from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.view_data import ViewDataset, ViewedShape
-from mvd_toolkit.views import SUFFIX, Camera, Views, encode, read_views, upright_grid, write_views
+from mvd_toolkit.views import SUFFIX, Camera, Views, encode, read_views, write_views
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +34,6 @@ def test_the_grid_of_another_rule(dataset):
     assert whole.fingerprint != half.fingerprint
     with pytest.raises(UsageError, match="expected one of any, half, centre"):
         ViewDataset(dataset, "train", rule="soft")
-
-
-@pytest.mark.parametrize("rule", ["any", "half"])
-def test_how_full_the_voxels_are(dataset, rule):
-    data, pairs = ViewDataset(dataset, "train", rule=rule), PairDataset(dataset, "train")
-    assert data.tells_fills
-    for index in range(2):
-        fine = upright_grid(pairs.high_grid(index).dense(), data.shapes[index].views.up)
-        expected = fine.reshape(16, 2, 16, 2, 16, 2).mean(axis=(1, 3, 5))
-        for _ in range(2):
-            assert np.array_equal(data.fill(index), expected.astype(np.float32))
-    occupied = ViewDataset(dataset, "train").target(0, 0)  # where anything is
-    assert np.array_equal(occupied, data.fill(0) > 0)
 
 
 def test_a_limit_keeps_the_same_shapes(dataset):
@@ -117,7 +103,7 @@ def test_parts_of_a_batch_make_the_whole(dataset):
         PictureBatches(data, 4, 32, part=(0, 3))
 
 
-def test_a_mirrored_picture_has_a_mirrored_grid(dataset, monkeypatch):
+def test_a_mirrored_picture_has_a_mirrored_grid(dataset):
     """The pictures look along x, at a slab with a tower at its left end, where y is low."""
     dense = np.zeros((16, 16, 16), bool)
     dense[2:14, 2:14, 2:5] = dense[2:14, 2:5, 2:14] = True
@@ -125,9 +111,7 @@ def test_a_mirrored_picture_has_a_mirrored_grid(dataset, monkeypatch):
     views = Views("object", "z", (Camera(0, 0, 3, 30),), encode([shadow(dense)]))
     lows = VoxelGrid.from_dense(dense).packed[None]
     data.shapes = [ViewedShape("tower", views, lows)]
-    monkeypatch.setattr(data, "fill", lambda index: dense / np.float32(2))
-    batch = PictureBatches(data, 40, 48, mirror="y", fills=True).batch(0)
-    assert batch.fill.equal(batch.target / 2)
+    batch = PictureBatches(data, 40, 48, mirror="y").batch(0)
     turned = 0
     for picture, target in zip(batch.pictures.numpy(), batch.target.numpy(), strict=True):
         mirrored = not np.array_equal(target, dense)

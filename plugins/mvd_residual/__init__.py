@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mvd_toolkit import ReconstructorSpec, hookimpl
 
@@ -20,13 +20,11 @@ class ResidualOptions:
         width: channels of its first layer; the others are in proportion.
         latent: numbers that a picture becomes.
         blocks: residual blocks at each size.
-        fills: tell how full each voxel is, too; the dataset needs fine grids.
     """
 
     width: int = 32
     latent: int = 256
     blocks: int = 1
-    fills: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 8 or self.width % 8:
@@ -37,8 +35,8 @@ class ResidualOptions:
             raise ValueError(f"blocks: expected 1 to 64, found {self.blocks}")
 
 
-def build(size: int, edge: int, **options: Any) -> torch.nn.Module:
-    """The network for pictures (B, 3, size, size): logits (B, edge, edge, edge) or two of them."""
+def build(size: int, edge: int, **options: int) -> torch.nn.Module:
+    """The network for pictures (B, 3, size, size): logits (B, edge, edge, edge)."""
     from mvd_residual.network import ResidualReconstructor
 
     return ResidualReconstructor(size, edge, **options)

@@ -34,24 +34,14 @@ class Residual(nn.Module):
 
 
 class ResidualReconstructor(nn.Module):
-    """(B, 3, S, S) in [0, 1] to logits (B, N, N, N); S is a multiple of 32 and N of 8.
-
-    With ``fills`` to logits (B, 2, N, N, N) of being occupied and of how full.
-    """
+    """(B, 3, S, S) in [0, 1] to logits (B, N, N, N); S is a multiple of 32 and N of 8."""
 
     def __init__(
-        self,
-        size: int,
-        edge: int,
-        width: int = 32,
-        latent: int = 256,
-        blocks: int = 1,
-        fills: bool = False,
+        self, size: int, edge: int, width: int = 32, latent: int = 256, blocks: int = 1
     ) -> None:
         super().__init__()
         if size % 32 or edge % 8:
             raise ValueError(f"expected multiples of 32 and 8, found size {size} and edge {edge}")
-        self.fills = fills
         unit = width // 8
         stages = [unit * c for c in _STAGES]
         layers: list[nn.Module] = [nn.PixelUnshuffle(_FOLD), *_step(3 * _FOLD**2, stages[0], 2)]
@@ -72,9 +62,8 @@ class ResidualReconstructor(nn.Module):
             if after is not None:
                 layers += [nn.ConvTranspose3d(before, after, 2, 2, bias=False)]
                 layers += [nn.BatchNorm3d(after), nn.ReLU()]
-        told = (2,) if fills else ()
-        self.decoder = nn.Sequential(*layers, nn.Conv3d(steps[-1], 8 * (1 + fills), 1))
-        self.usual = nn.Parameter(torch.zeros(*told, edge, edge, edge))  # of all pictures
+        self.decoder = nn.Sequential(*layers, nn.Conv3d(steps[-1], 8, 1))
+        self.usual = nn.Parameter(torch.zeros(edge, edge, edge))  # of all pictures
         # A third quicker on a CPU.
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.decoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -94,11 +83,11 @@ class ResidualReconstructor(nn.Module):
         return torch.cat(seen, dim=1)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Logits of latent vectors."""
+        """Logits (B, N, N, N) of latent vectors."""
         coarse: torch.Tensor = self.decoder(F.relu(self.grow(latent)).view(-1, *self._start))
         batch, _, x, y, z = coarse.shape
-        split = coarse.view(batch, -1, 2, 2, 2, x, y, z).permute(0, 1, 5, 2, 6, 3, 7, 4)
-        return split.reshape(batch, *self.usual.shape) + self.usual
+        split = coarse.view(batch, 2, 2, 2, x, y, z).permute(0, 4, 1, 5, 2, 6, 3)
+        return split.reshape(batch, 2 * x, 2 * y, 2 * z) + self.usual
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Logits of pictures."""
