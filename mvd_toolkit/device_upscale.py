@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from mvd_toolkit import _core, ops
-from mvd_toolkit._arrays import Grids, GridT, Shape
+from mvd_toolkit._arrays import Grids, Shape
 from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import UnavailableError
 from mvd_toolkit.finishing import finish
@@ -238,8 +238,8 @@ class _Work:
 
     def finished(self, fine: VoxelGrid, grid: VoxelGrid) -> VoxelGrid:
         """A carved grid in host memory, and the coarse one that was given."""
-        base = _carving_base(ops.hull(grid) if self.fill == "hull" else grid, self.low_rule)
-        fine = finish(fine, base, self.model.config.scale, keep_parts=self.keep_parts)
+        low = ops.hull(grid) if self.fill == "hull" and not self.keep_parts else grid
+        fine = finish(fine, low, self.model.config.scale, keep_parts=self.keep_parts)
         if self.factor == 1:
             return fine
         return ops.pool(fine, self.factor, pooling_rule(self.low_rule))
@@ -301,7 +301,7 @@ def _smooth_odms(model: Model, low: PackedGrids, rule: str) -> torch.Tensor:
     return ops.smooth_odms(odms, fusion.smooth_threshold, window=fusion.smooth_window)
 
 
-def _carving_base(low: GridT, rule: str) -> GridT:
+def _carving_base(low: PackedGrids, rule: str) -> PackedGrids:
     return low if rule == "any" else ops.dilate(low)
 
 

@@ -140,7 +140,7 @@ class Reconstructor:
                 looks vote.
             mirror: take the object to be symmetric.
             keep_parts: keep all parts. By default the largest of the coarse grid is kept, and of
-                the fine one those with at least the volume of a coarse voxel.
+                the fine one those that are no crumbs, see `Upscaler`.
             threads: for the core and the networks; 0 means all cores.
 
         Returns:

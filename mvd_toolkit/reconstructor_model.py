@@ -206,13 +206,10 @@ def vote(models: Sequence[ReconstructorModel], pictures: torch.Tensor) -> npt.ND
 
     Their mean, by the weights of their configs.
     """
-    whole = sum(model.config.weight for model in models)
     with torch.inference_mode():
-        votes = [
-            model.config.weight / whole * model.network(pictures).cpu().numpy() for model in models
-        ]
-    mean: npt.NDArray[np.float32] = np.sum(votes, axis=0)
-    return mean
+        votes = [model.network(pictures).cpu().numpy() for model in models]
+    weights = [model.config.weight for model in models]
+    return np.average(votes, axis=0, weights=weights).astype(np.float32)
 
 
 def read_reconstructor_config(directory: Path) -> ReconstructorConfig:

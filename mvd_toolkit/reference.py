@@ -7,7 +7,7 @@ maps; a batch is these mapped.
 from __future__ import annotations
 
 from collections import deque
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ import numpy.typing as npt
 from mvd_toolkit._arrays import BoolArray, OdmArray, Shape, WordArray, grid_shape
 from mvd_toolkit.conventions import FACE_COUNT, FACE_VIEWS
 from mvd_toolkit.grid import WORD_BITS, words_per_line
+
+Voxel = tuple[int, int, int]
 
 
 def pack(dense: BoolArray) -> WordArray:
@@ -121,25 +123,13 @@ def iou(a: BoolArray, b: BoolArray) -> float:
 
 def count_parts(dense: BoolArray) -> int:
     """How many parts connected through voxel faces there are."""
-    left = dense.copy()
-    parts = 0
-    for i, j, k in product(*(range(edge) for edge in dense.shape)):
-        if left[i, j, k]:
-            _take_part(left, (i, j, k))
-            parts += 1
-    return parts
+    return len(_parts(dense))
 
 
 def keep_largest(dense: BoolArray) -> BoolArray:
     """The largest part connected through voxel faces; of equals, the one met first in C order."""
-    left = dense.copy()
-    largest: list[tuple[int, int, int]] = []
-    for i, j, k in product(*(range(edge) for edge in dense.shape)):
-        if left[i, j, k]:
-            part = _take_part(left, (i, j, k))
-            largest = max(largest, part, key=len)
     kept = np.zeros_like(dense)
-    for voxel in largest:
+    for voxel in max(_parts(dense), key=len, default=[]):
         kept[voxel] = True
     return kept
 
@@ -147,29 +137,30 @@ def keep_largest(dense: BoolArray) -> BoolArray:
 def remove_small_parts(dense: BoolArray, voxels: int, within: BoolArray | None = None) -> BoolArray:
     """The parts connected through voxel faces that have at least so many voxels.
 
-    The others stay, too, where their part of the coarser grid ``within`` has none of these.
+    The others stay, too, where they lie in parts of the coarser grid ``within`` and none of these
+    has one of at least so many.
     """
-    left = dense.copy()
+    parts = _parts(dense)
+    large = [part for part in parts if len(part) >= voxels]
     kept = np.zeros_like(dense)
-    small = np.zeros_like(dense)
-    for i, j, k in product(*(range(edge) for edge in dense.shape)):
-        if left[i, j, k]:
-            part = _take_part(left, (i, j, k))
-            chosen = kept if len(part) >= voxels else small
-            for voxel in part:
-                chosen[voxel] = True
+    for voxel in chain.from_iterable(large):
+        kept[voxel] = True
     if within is None:
         return kept
     scale = dense.shape[0] // within.shape[0]
-    keeps = pool(kept, scale, "any")
-    left = within.copy()
-    for i, j, k in product(*(range(edge) for edge in within.shape)):
-        if left[i, j, k]:
-            part = _take_part(left, (i, j, k))
-            any_kept = any(keeps[voxel] for voxel in part)
+    names = {voxel: name for name, part in enumerate(_parts(within)) for voxel in part}
+
+    def whole(part: list[Voxel]) -> set[int]:
+        """The names of the coarse parts that a part lies in."""
+        coarse = {(i // scale, j // scale, k // scale) for i, j, k in part}
+        return {names[voxel] for voxel in coarse & names.keys()}
+
+    taken = {name for part in large for name in whole(part)}
+    for part in parts:
+        if whole(part) and not whole(part) & taken:
             for voxel in part:
-                keeps[voxel] = any_kept
-    return kept | (small & ~upsample_nearest(keeps, scale))
+                kept[voxel] = True
+    return kept
 
 
 def fill_holes(dense: BoolArray) -> BoolArray:
@@ -181,7 +172,14 @@ def fill_holes(dense: BoolArray) -> BoolArray:
     return inside
 
 
-def _take_part(left: BoolArray, seed: tuple[int, int, int]) -> list[tuple[int, int, int]]:
+def _parts(dense: BoolArray) -> list[list[Voxel]]:
+    """The parts connected through voxel faces, in C order of their first voxels."""
+    left = dense.copy()
+    cells = product(*(range(edge) for edge in dense.shape))
+    return [_take_part(left, (i, j, k)) for i, j, k in cells if left[i, j, k]]
+
+
+def _take_part(left: BoolArray, seed: Voxel) -> list[Voxel]:
     """The voxels connected to ``seed``, which are taken out of ``left``."""
     left[seed] = False
     part, queue = [seed], deque([seed])

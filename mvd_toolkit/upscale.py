@@ -146,8 +146,8 @@ class Upscaler:
             fill: "hull" fills what no face can see into; "none" takes the grid as it is. Fractions
                 are kept either way.
             threads: for the core and the networks; 0 means all cores.
-            keep_parts: keep crumbs: parts smaller than a coarse voxel that the coarse grid connects
-                with larger ones. Fractions keep them either way.
+            keep_parts: keep crumbs: parts smaller than a coarse voxel that the coarse grid does
+                not tell from larger ones. Fractions keep them either way.
 
         Returns:
             Grid of shape ``to / max(X, Y, Z) * (X, Y, Z)``, same origin, finer spacing.
@@ -344,7 +344,7 @@ class Upscaler:
             fine = ops.carve(
                 base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
             )
-            return finish(fine, base, self.scale, keep_parts=keep_parts, threads=threads)
+            return finish(fine, low, self.scale, keep_parts=keep_parts)
 
     def _upscale_soft(
         self, grid: VoxelGrid, low: VoxelGrid, threads: int, clock: StepClock

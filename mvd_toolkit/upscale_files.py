@@ -26,6 +26,7 @@ def upscale_many(
     format: str | None = None,
     low_rule: str = "auto",
     fill: Fill = "hull",
+    keep_parts: bool = False,
     device: str = "cpu",
     on_exists: OnExists = "error",
     threads: int = 0,
@@ -45,6 +46,7 @@ def upscale_many(
         format: name of the outputs' format; None: that of the input.
         low_rule: as for `Upscaler`.
         fill: as for `Upscaler`.
+        keep_parts: as for `Upscaler`.
         device: where the networks run.
         on_exists: "error", "skip" or "overwrite" what exists and is no finished result.
         threads: of each worker; 0: a fair share of the cores of this machine.
@@ -82,6 +84,7 @@ def upscale_many(
             fill,
             on_exists,
             threads_each(threads, workers),
+            keep_parts=keep_parts,
         )
         sources = find_sources(paths, readable)
         return run(sources, job, on_outcome, executor=found, together=family)

@@ -206,24 +206,29 @@ def test_parts_that_meet_late_are_one() -> None:
 def test_small_parts_within_a_coarser_grid(
     coarse: Dense, scale: int, voxels: int, seed: int, threads: int
 ) -> None:
+    rng = np.random.default_rng(seed)
     blocks = reference.upsample_nearest(coarse, scale)
-    fine = blocks & (np.random.default_rng(seed).random(blocks.shape) < 0.6)
-    kept = ops.remove_small_parts(fine, voxels, coarse, threads=threads)
-    assert np.array_equal(kept, reference.remove_small_parts(fine, voxels, coarse))
-    twice = ops.remove_small_parts(np.stack([fine, ~fine]), voxels, np.stack([coarse, ~coarse]))
-    assert np.array_equal(twice[0], kept)
+    inside, anywhere = blocks & (rng.random(blocks.shape) < 0.6), rng.random(blocks.shape) < 0.3
+    kept = ops.remove_small_parts(
+        np.stack([inside, anywhere]), voxels, np.stack([coarse, coarse]), threads=threads
+    )
+    for fine, found in zip((inside, anywhere), kept, strict=True):
+        assert np.array_equal(found, reference.remove_small_parts(fine, voxels, coarse))
 
 
-def test_a_small_part_goes_where_a_larger_one_stays() -> None:
-    coarse = np.array([[[1, 1, 0, 1]]], bool)
-    fine = np.zeros((2, 2, 8), bool)
-    fine[:, :, :2] = fine[0, 0, 3] = fine[0, 0, 4] = fine[1, 1, 7] = True
-    kept = ops.remove_small_parts(fine, 8, coarse)
-    fine[0, 0, 3:5] = False  # a part of two, in the coarse part of the large one and beside it
-    assert np.array_equal(kept, fine)
-    outside = np.zeros((2, 2, 8), bool)
-    outside[0, 0, 5] = True
-    assert np.array_equal(ops.remove_small_parts(outside, 8, coarse), outside)
+def test_a_small_part_stays_where_it_is_alone() -> None:
+    coarse = np.array([[[1, 1, 0, 1, 0, 0]]], bool)
+    expected = np.zeros((2, 2, 12), bool)
+    expected[:, :, :2] = True  # large enough
+    expected[1, 1, 7] = True  # the only one of its part
+    crumbs = np.zeros_like(expected)
+    crumbs[0, 0, 3:5] = True  # in the part of the large one, and beyond
+    crumbs[0, 0, 10] = True  # outside
+    fine = expected | crumbs
+    assert np.array_equal(ops.remove_small_parts(fine, 8, coarse), expected)
+    fine[0, 0, 8:10] = True  # what is outside now reaches the part where one is alone
+    expected[0, 0, 8:11] = False
+    assert np.array_equal(ops.remove_small_parts(fine, 8, coarse), expected)
 
 
 def test_a_coarser_grid_that_does_not_fit() -> None:

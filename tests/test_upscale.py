@@ -109,6 +109,19 @@ def test_crumbs_are_swept_up_unless_they_are_kept() -> None:
     assert up.batch([low], low_rule="any") == [swept]
 
 
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_a_part_that_the_coarse_grid_tells_from_others_is_no_crumb(gap: int) -> None:
+    """Though both are one part of what is carved, where the rule is not *any*."""
+    high = np.zeros((64, 64, 64), bool)
+    high[8:24, 8:24, 8:24] = True
+    begin = 24 + 8 * gap
+    high[begin : begin + 7, 8:16, 8:16] = True
+    truth = mvd.VoxelGrid.from_dense(high)
+    low = ops.pool(truth, SCALE, "half")
+    assert ops.count_parts(low) == 2
+    assert oracle(truth)(low, low_rule="half") == truth
+
+
 def test_a_shape_without_crumbs_still_ends_where_its_extent_does() -> None:
     high = np.zeros((32, 32, 32), bool)
     high[8:20, 8:16, 8:16] = high[21, 8, 8] = True

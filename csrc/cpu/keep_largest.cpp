@@ -48,21 +48,29 @@ void remove_small_parts_within(Word* packed, const Word* coarse, GridShape shape
             Parts parts(packed + b * grid, fine), whole(coarse + b * coarse_grid, shape);
             parts.join_neighbours();
             whole.join_neighbours();
-            const auto part_of = [&](std::int64_t line, std::int64_t z) {
+            // Calls visit(root) for the parts of the coarse grid that a run of the fine one is in.
+            const auto for_parts_of = [&](std::int64_t line, Run run, const auto& visit) {
                 const std::int64_t x = line / fine.y / scale, y = line % fine.y / scale;
-                return whole.part_at(x * shape.y + y, z / scale);
+                const std::int64_t last = (static_cast<std::int64_t>(run.end) - 1) / scale;
+                whole.for_parts_in(x * shape.y + y, run.begin / scale, last + 1, visit);
             };
-            std::vector<bool> keeps(whole.count() + 1);
             const std::vector<bool> large = parts.at_least(voxels);
-            parts.for_each(large, true, [&](std::int64_t line, std::int64_t from, std::int64_t) {
-                keeps[part_of(line, from)] = true;
+            std::vector<bool> keeps(whole.count());  // at the roots of the coarse grid
+            parts.for_all([&](std::int64_t line, RunIndex i, Run run) {
+                if (large[i]) for_parts_of(line, run, [&](RunIndex part) { keeps[part] = true; });
             });
-            keeps[whole.count()] = false;  // outside
-            parts.for_each(large, false,
-                           [&](std::int64_t line, std::int64_t from, std::int64_t to) {
-                               if (!keeps[part_of(line, from)]) return;
-                               clear_range(packed + b * grid + line * fine.words(), from, to);
-                           });
+            std::vector<bool> alone(parts.count()), near(parts.count());  // at the roots
+            parts.for_all([&](std::int64_t line, RunIndex i, Run run) {
+                if (large[i]) return;
+                for_parts_of(line, run, [&](RunIndex part) {
+                    (keeps[part] ? near : alone)[parts.root(i)] = true;
+                });
+            });
+            parts.for_all([&](std::int64_t line, RunIndex i, Run run) {
+                const RunIndex root = parts.root(i);
+                if (large[i] || (alone[root] && !near[root])) return;
+                clear_range(packed + b * grid + line * fine.words(), run.begin, run.end);
+            });
         }
     });
 }

@@ -21,8 +21,8 @@ void keep_largest(const Word* packed, Word* kept, GridShape shape, int threads);
 void remove_small_parts(const Word* packed, Word* kept, GridShape shape, std::int64_t voxels,
                         int threads);
 
-// The same in place, but a part that is too small goes only if its part of `coarse` keeps another
-// one. A coarse voxel stands for scale^3 voxels; parts outside the coarse grid stay.
+// The same in place, but a part that is too small stays, too, where it is in parts of `coarse` and
+// none of these has one that is large enough. A coarse voxel stands for scale^3 voxels.
 // coarse: (B, X, Y, W) of `shape`; packed: the same `scale` times finer.
 void remove_small_parts_within(Word* packed, const Word* coarse, GridShape shape,
                                std::int64_t scale, std::int64_t voxels, int threads);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -98,20 +97,33 @@ class Parts {
     // Calls visit(line, begin, end) for the runs for which wanted[run] is as said, in order.
     template <typename Visit>
     void for_each(const std::vector<bool>& runs, bool wanted, const Visit& visit) const {
+        for_all([&](std::int64_t line, RunIndex i, Run run) {
+            if (runs[i] == wanted) visit(line, run.begin, run.end);
+        });
+    }
+
+    // Calls visit(line, index, run) for all runs, in order.
+    template <typename Visit>
+    void for_all(const Visit& visit) const {
         for (std::int64_t line = 0; line < shape_.x * shape_.y; ++line) {
-            for (RunIndex i = start(line); i < start(line + 1); ++i) {
-                if (runs[i] == wanted) visit(line, runs_[i].begin, runs_[i].end);
-            }
+            for (RunIndex i = start(line); i < start(line + 1); ++i) visit(line, i, runs_[i]);
         }
     }
 
-    // The root of the part that a voxel belongs to; count() if it is empty.
-    RunIndex part_at(std::int64_t line, std::int64_t z) {
+    // Calls visit(root) for each run of a line that has a voxel in [begin, end).
+    template <typename Visit>
+    void for_parts_in(std::int64_t line, std::int64_t begin, std::int64_t end, const Visit& visit) {
         const auto first = runs_.begin() + start(line), last = runs_.begin() + start(line + 1);
-        const auto after = std::upper_bound(
-            first, last, z, [](std::int64_t voxel, const Run& run) { return voxel < run.begin; });
-        if (after == first || z >= std::prev(after)->end) return count();
-        return root(static_cast<RunIndex>(std::prev(after) - runs_.begin()));
+        auto run = std::partition_point(first, last, [&](const Run& r) { return r.end <= begin; });
+        for (; run != last && run->begin < end; ++run) {
+            visit(root(static_cast<RunIndex>(run - runs_.begin())));
+        }
+    }
+
+    // The root of the part that a run belongs to.
+    RunIndex root(RunIndex i) {
+        while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+        return i;
     }
 
     RunIndex count() const { return static_cast<RunIndex>(runs_.size()); }
@@ -122,11 +134,6 @@ class Parts {
         std::vector<std::int64_t> voxels(runs_.size());
         for (RunIndex i = 0; i < count(); ++i) voxels[root(i)] += runs_[i].end - runs_[i].begin;
         return voxels;
-    }
-
-    RunIndex root(RunIndex i) {
-        while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
-        return i;
     }
 
     void join(RunIndex a, RunIndex b) {

@@ -63,7 +63,8 @@ def upscale(
         bool,
         typer.Option(
             "--keep-parts",
-            help="Keep crumbs: parts smaller than a coarse voxel, come off a larger one.",
+            help="Keep crumbs: parts smaller than a coarse voxel that the coarse grid does not "
+            "tell from larger ones.",
         ),
     ] = False,
     device: DeviceOption = "cpu",

@@ -39,8 +39,8 @@ def remove_small_parts(
         grid: (..., X, Y, Z).
         voxels: how many.
         within: a coarser grid of the same place, its edges those of ``grid`` divided by one number.
-            A small part then goes only where its part of this grid keeps another: what is alone
-            there, and what is outside of it, stays.
+            A small part then stays, too, where it lies in parts of this grid none of which has one
+            that is large enough. Small parts outside of it go.
         threads: how many to use, 0 for one a core.
 
     >>> remove_small_parts(np.array([[[True, False, True, True]]]), 2).tolist()
@@ -65,7 +65,7 @@ def remove_small_parts(
                 f"within: expected {len(grids.packed)} grid(s) whose edges are those of "
                 f"{grids.shape} divided by one number, found {len(coarse.packed)} of {coarse.shape}"
             )
-        remove = core.remove_small_parts_within  # a device has none
+        remove = core.remove_small_parts_within  # on a device this raises, before the copy
         large = grids.packed.copy()
         remove(large, grids.depth, coarse.packed, coarse.depth, voxels, threads)
     return _without_extent(grids.give_back(large, threads=threads))
