@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mvd_toolkit import ops
 from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.device import usable_device
-from mvd_toolkit.errors import UsageError
+from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.image_input import FILL, ObjectPicture, cut_out, picture_of, read_picture
 from mvd_toolkit.progress import Progress
@@ -174,7 +174,12 @@ class Reconstructor:
         pixels, notes = (
             read_picture(image) if isinstance(image, (str, Path)) else (picture_of(image), ())
         )
-        seen = cut_out(pixels, config.size)
+        try:
+            seen = cut_out(pixels, config.size)
+        except InputError as error:
+            if not isinstance(image, (str, Path)):
+                raise
+            raise InputError(f"{image}: {error}") from error
         chances, distance = self.look(seen, ensemble=ensemble, mirror=mirror, threads=threads)
         confidence = expected_iou(chances, config)
         rule = upscaling_rule(config, self.upscaler.model.config)

@@ -207,9 +207,12 @@ def test_a_size_that_does_not_work_names_those_that_do(make, picture):
         make(picture, 100)
 
 
-def test_an_empty_picture_is_an_error(make):
+def test_an_empty_picture_is_an_error(make, tmp_path):
     with pytest.raises(InputError, match="nothing but background"):
         make(np.full((64, 64, 3), 255, np.uint8))
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    with pytest.raises(InputError, match=r"dot\.png: picture of 1x1: expected at least 8"):
+        make(tmp_path / "dot.png")
 
 
 @pytest.fixture
