@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,9 +20,10 @@ import numpy.typing as npt
 from mvd_toolkit import ops
 from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.device import usable_device
-from mvd_toolkit.errors import InputError, UsageError
+from mvd_toolkit.errors import UsageError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.image_input import FILL, ObjectPicture, cut_out, picture_of, read_picture
+from mvd_toolkit.model_directory import naming
 from mvd_toolkit.progress import Progress
 from mvd_toolkit.upscale import Upscaler
 from mvd_toolkit.upscale_request import check_request
@@ -174,12 +176,8 @@ class Reconstructor:
         pixels, notes = (
             read_picture(image) if isinstance(image, (str, Path)) else (picture_of(image), ())
         )
-        try:
+        with naming(Path(image)) if isinstance(image, (str, Path)) else nullcontext():
             seen = cut_out(pixels, config.size)
-        except InputError as error:
-            if not isinstance(image, (str, Path)):
-                raise
-            raise InputError(f"{image}: {error}") from error
         chances, distance = self.look(seen, ensemble=ensemble, mirror=mirror, threads=threads)
         confidence = expected_iou(chances, config)
         rule = upscaling_rule(config, self.upscaler.model.config)

@@ -71,25 +71,19 @@ class Parts {
 
     // grid: (X, Y, W), empty.
     void write(RunIndex part, Word* grid) {
-        for (std::size_t line = 0; line + 1 < starts_.size(); ++line) {
-            for (RunIndex i = starts_[line]; i < starts_[line + 1]; ++i) {
-                if (root(i) != part) continue;
-                set_range(grid + static_cast<std::int64_t>(line) * shape_.words(), runs_[i].begin,
-                          runs_[i].end);
-            }
-        }
+        for_all([&](std::int64_t line, RunIndex i, Run run) {
+            if (root(i) == part) set_range(grid + line * shape_.words(), run.begin, run.end);
+        });
     }
 
     // Whether a run is connected to the outside: its part reaches the border of the grid.
     std::vector<bool> reach_border() {
         std::vector<bool> parts(runs_.size());
-        for (std::int64_t line = 0; line < shape_.x * shape_.y; ++line) {
+        for_all([&](std::int64_t line, RunIndex i, Run run) {
             const std::int64_t x = line / shape_.y, y = line % shape_.y;
             const bool rim = x == 0 || x == shape_.x - 1 || y == 0 || y == shape_.y - 1;
-            for (RunIndex i = start(line); i < start(line + 1); ++i) {
-                if (rim || runs_[i].begin == 0 || runs_[i].end == shape_.z) parts[root(i)] = true;
-            }
-        }
+            if (rim || run.begin == 0 || run.end == shape_.z) parts[root(i)] = true;
+        });
         for (RunIndex i = 0; i < count(); ++i) parts[i] = parts[root(i)];
         return parts;
     }
