@@ -14,7 +14,7 @@ def model_card(config: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
         config: the content of config.json. Each entry of its ``about`` becomes a section: text as
             it is, lists and mappings as bullets; ``name`` is the title and ``licence`` is also
             told in the header that model hubs read.
-        parameters: how many parameters each predictor has, by role, where known.
+        parameters: how many parameters each network has, by name, where known.
     """
     about = dict(config["about"])
     lines = [
@@ -28,6 +28,8 @@ def model_card(config: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
     ]
     for role in ("silhouette", "depth"):
         lines.append(f"- {role.capitalize()}: {_summary(config[role], parameters.get(role))}")
+    if "subvoxel" in config:
+        lines.append(f"- Fractions: {parameters['subvoxel']:,} parameters")
     for key, value in about.items():
         lines += ["", f"## {key.replace('_', ' ').capitalize()}", "", *_section(value)]
     return "\n".join(lines) + "\n"

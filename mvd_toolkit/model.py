@@ -1,4 +1,4 @@
-"""A model: two predictors, how their answers are fused, and the directory that holds them.
+"""A model: its networks, how their answers are fused, and the directory that holds them.
 
 ::
 
@@ -6,6 +6,7 @@
       config.json               ModelConfig; what it takes to build the predictors again
       silhouette.safetensors    weights, half precision; float32 once loaded
       depth.safetensors
+      subvoxel.safetensors      the same of the network that fills by fractions, if there is one
       README.md                 the card: data, licence, scores, plugins needed
 
 A predictor that a plugin trains and loads by itself (`PredictorSpec`) has a folder ``silhouette/``
@@ -34,6 +35,7 @@ from mvd_toolkit.model_config import SCHEMA, Fusion, ModelConfig
 from mvd_toolkit.model_directory import (
     CONFIG,
     ROLES,
+    SUBVOXEL,
     find_model,
     folder_contents,
     model_hash,
@@ -42,6 +44,7 @@ from mvd_toolkit.model_directory import (
 )
 from mvd_toolkit.model_files import CARD, half_state, new_directory, read_weights, write
 from mvd_toolkit.specs import Role
+from mvd_toolkit.subvoxel import SubvoxelPredictor
 
 Predictor = Callable[[torch.Tensor, str], torch.Tensor]
 """(B, N, N, N) bool low grids and the rule they were made by, to (B, 6, sN, sN) float32."""
@@ -54,12 +57,20 @@ class Model:
         config: what config.json holds.
         silhouette: (B, N, N, N) bool, rule -> (B, 6, sN, sN) float32, probability.
         depth: the same for depth, in fine voxels.
+        subvoxel: fills by fractions; None: the depths do.
     """
 
-    def __init__(self, config: ModelConfig, silhouette: Predictor, depth: Predictor) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        silhouette: Predictor,
+        depth: Predictor,
+        subvoxel: SubvoxelPredictor | None = None,
+    ) -> None:
         self.config = config
         self.silhouette = silhouette
         self.depth = depth
+        self.subvoxel = subvoxel
 
     @classmethod
     def from_predictors(
@@ -71,6 +82,7 @@ class Model:
         rules: tuple[str, ...] = LOW_RULES,
         fusion: Fusion | None = None,
         about: Mapping[str, Any] | None = None,
+        subvoxel: SubvoxelPredictor | None = None,
     ) -> Model:
         """A model of two predictors; the plugins they need are noted in its config.
 
@@ -81,6 +93,7 @@ class Model:
             rules: the low rules it is good for.
             fusion: by default the paper's, smoothing at 1.5 x ``scale``.
             about: what the card tells.
+            subvoxel: of the same scale; fills grids of fractions.
         """
         config = ModelConfig(
             scale=scale,
@@ -88,9 +101,10 @@ class Model:
             depth=_describe(depth),
             rules=rules,
             fusion=fusion or Fusion(smooth_threshold=1.5 * scale),
+            subvoxel=None if subvoxel is None else subvoxel.config(),
             about=about or {},
         )
-        return cls(config, silhouette, depth)
+        return cls(config, silhouette, depth, subvoxel)
 
     @classmethod
     def load(cls, model: str | Path | None = None) -> Model:
@@ -107,7 +121,8 @@ class Model:
         directory = find_model(model)
         config = read_config(directory)
         built = {role: _load_predictor(directory, role, config) for role in ROLES}
-        return cls(config, built["silhouette"], built["depth"])
+        subvoxel = _load_subvoxel(directory, config)
+        return cls(config, built["silhouette"], built["depth"], subvoxel)
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model directory: a temporary folder first, then renamed.
@@ -121,22 +136,25 @@ class Model:
             InputError: a weight is not finite in half precision.
         """
         with new_directory(directory, SCHEMA, overwrite=overwrite) as place:
-            for role in ROLES:
-                _save_predictor(self._predictor(role), place, role)
+            for name, network in self._networks().items():
+                _save_network(network, place, name)
             write(place / CARD, self.card().encode())
             config = json.dumps(self.config.to_dict(), indent=2) + "\n"
             write(place / CONFIG, config.encode())
         return Path(directory)
 
     def to(self, device: str | torch.device) -> Model:
-        """Move the predictors to a device, in place; on a GPU with channels last."""
+        """Move the networks to a device, in place; on a GPU with channels last."""
         on_gpu = torch.device(device).type == "cuda"
         layout = torch.channels_last if on_gpu else torch.contiguous_format
-        for role in ROLES:
-            predictor = self._predictor(role)
-            if isinstance(predictor, torch.nn.Module):
-                predictor.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        for module in self.modules():
+            module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         return self
+
+    def modules(self) -> list[torch.nn.Module]:
+        """Its networks but for those that a plugin keeps to itself."""
+        networks = self._networks().values()
+        return [network for network in networks if isinstance(network, torch.nn.Module)]
 
     @property
     def hash(self) -> str:
@@ -144,19 +162,25 @@ class Model:
 
         The same before saving and after loading; the card and versions do not count.
         """
-        return model_hash(self.config, {role: _contents(self._predictor(role)) for role in ROLES})
+        contents = {name: _contents(network) for name, network in self._networks().items()}
+        return model_hash(self.config, dict(contents))
 
     def card(self) -> str:
         """README.md of the model directory, in Markdown."""
-        parameters: dict[str, int] = {
-            role: sum(parameter.numel() for parameter in predictor.parameters())
-            for role in ROLES
-            if isinstance(predictor := self._predictor(role), torch.nn.Module)
+        parameters = {
+            name: sum(parameter.numel() for parameter in network.parameters())
+            for name, network in self._networks().items()
+            if isinstance(network, torch.nn.Module)
         }
         return model_card(self.config.to_dict(), parameters)
 
-    def _predictor(self, role: Role) -> Predictor:
-        return self.silhouette if role == "silhouette" else self.depth
+    def _networks(self) -> dict[str, Predictor | SubvoxelPredictor]:
+        """By the names of their files."""
+        networks: dict[str, Predictor | SubvoxelPredictor] = {
+            "silhouette": self.silhouette,
+            "depth": self.depth,
+        }
+        return networks if self.subvoxel is None else {**networks, SUBVOXEL: self.subvoxel}
 
 
 class ExternalPredictor:
@@ -204,6 +228,20 @@ def _load_predictor(directory: Path, role: Role, config: ModelConfig) -> Predict
     predictor = _build(role, section, directory, config.scale)
     predictor.load_state_dict(state)
     return cast(Predictor, predictor.eval())
+
+
+def _load_subvoxel(directory: Path, config: ModelConfig) -> SubvoxelPredictor | None:
+    if config.subvoxel is None:
+        return None
+    with naming(directory / CONFIG), torch.device("meta"):
+        try:
+            predictor = SubvoxelPredictor.from_config(config.subvoxel, config.scale)
+        except (InputError, RuntimeError) as error:
+            raise InputError(f"{SUBVOXEL}: {error}") from error
+    path = directory / f"{SUBVOXEL}.safetensors"
+    state = read_weights(path, predictor.state_dict(), "mvd_toolkit")
+    predictor.load_state_dict(state, assign=True)
+    return predictor.eval()
 
 
 def _plugin_of(section: Mapping[str, Any], role: Role) -> str:
@@ -261,20 +299,20 @@ def predictor_class(kind: Any, role: Role) -> Any:
 # Writing
 
 
-def _contents(predictor: Predictor) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of all that a predictor is made of, in a fixed order."""
-    if isinstance(predictor, ExternalPredictor):
-        yield from folder_contents(predictor.directory)
-    elif isinstance(predictor, torch.nn.Module):
-        for name, tensor in sorted(half_state(predictor).items()):
+def _contents(network: Any) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of all that a network is made of, in a fixed order."""
+    if isinstance(network, ExternalPredictor):
+        yield from folder_contents(network.directory)
+    elif isinstance(network, torch.nn.Module):
+        for name, tensor in sorted(half_state(network).items()):
             yield f"{name} {tensor.dtype} {tuple(tensor.shape)}", tensor.numpy().tobytes()
 
 
-def _save_predictor(predictor: Predictor, directory: Path, role: Role) -> None:
-    if isinstance(predictor, ExternalPredictor):
-        shutil.copytree(predictor.directory, directory / role)
-    elif isinstance(predictor, torch.nn.Module):
+def _save_network(network: Any, directory: Path, name: str) -> None:
+    if isinstance(network, ExternalPredictor):
+        shutil.copytree(network.directory, directory / name)
+    elif isinstance(network, torch.nn.Module):
         # save_file would make it readable by its owner alone.
-        write(directory / f"{role}.safetensors", save(half_state(predictor)))
+        write(directory / f"{name}.safetensors", save(half_state(network)))
     else:
-        raise UsageError(f"{role}: a {type(predictor).__name__} cannot be saved")
+        raise UsageError(f"{name}: a {type(network).__name__} cannot be saved")

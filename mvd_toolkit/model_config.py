@@ -74,6 +74,7 @@ class ModelConfig:
         depth: the same for the depth predictor.
         rules: the low rules it was trained for.
         fusion: how the predictions become voxels.
+        subvoxel: the options of the network that fills by fractions; None: there is none.
         about: what the card tells besides: data, licence, credit, scores; any JSON.
         version: version of mvd_toolkit that wrote it.
     """
@@ -83,6 +84,7 @@ class ModelConfig:
     depth: Mapping[str, Any]
     rules: tuple[str, ...] = LOW_RULES
     fusion: Fusion = field(default_factory=Fusion)
+    subvoxel: Mapping[str, Any] | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
 
@@ -102,6 +104,8 @@ class ModelConfig:
         """The content of config.json."""
         values = {"schema": SCHEMA, **dataclasses.asdict(self)}
         values["rules"] = list(self.rules)
+        if self.subvoxel is None:
+            del values["subvoxel"]
         return values
 
     @classmethod
@@ -114,7 +118,7 @@ class ModelConfig:
         values = without_schema(values, SCHEMA)
         check_keys(cls, values, "")
         check_type(values["scale"], int, "scale")
-        for key in ("silhouette", "depth", "fusion", "about"):
+        for key in ("silhouette", "depth", "fusion", "subvoxel", "about"):
             check_type(values.get(key, {}), dict, key)
         rules = values.get("rules", list(LOW_RULES))
         check_type(rules, list, "rules")

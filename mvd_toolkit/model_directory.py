@@ -22,6 +22,9 @@ from mvd_toolkit.model_config import ModelConfig
 from mvd_toolkit.specs import Role
 
 ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
+SUBVOXEL: Final = "subvoxel"
+"""What the third network of a model is called, the one that fills by fractions."""
+
 PACKAGED: Final = Path(__file__).parent / "weights"
 """The models that come with the package, a directory each."""
 
@@ -138,17 +141,21 @@ def directory_hash(directory: Path) -> str:
         InputError: a file is missing or malformed.
     """
     config = read_config(directory)
+    sections: dict[str, Any] = {role: config.section(role) for role in ROLES}
+    if config.subvoxel is not None:
+        sections[SUBVOXEL] = config.subvoxel
     return model_hash(
-        config, {role: _saved_contents(directory, role, config.section(role)) for role in ROLES}
+        config, {name: _saved_contents(directory, name, sections[name]) for name in sections}
     )
 
 
-def model_hash(config: ModelConfig, contents: dict[Role, Iterable[tuple[str, bytes]]]) -> str:
+def model_hash(config: ModelConfig, contents: dict[str, Iterable[tuple[str, bytes]]]) -> str:
     """SHA-256 of what decides a model's answers: kinds, options, fusion and weights.
 
     Args:
         config: of the model; its card and versions do not count.
-        contents: for each role name and bytes of all its predictor is made of, in a fixed order.
+        contents: of each network, in the order of `ROLES` and then `SUBVOXEL`: name and bytes of
+            all it is made of, in a fixed order.
     """
     digest = hashlib.sha256()
     deciding = config.to_dict()
@@ -157,9 +164,9 @@ def model_hash(config: ModelConfig, contents: dict[Role, Iterable[tuple[str, byt
     for role in ROLES:
         deciding[role] = {k: v for k, v in deciding[role].items() if k != "plugin_version"}
     digest.update(json.dumps(deciding, sort_keys=True).encode())
-    for role in ROLES:
-        for name, content in contents[role]:
-            digest.update(f"{role}/{name}\n".encode())
+    for network, parts in contents.items():
+        for name, content in parts:
+            digest.update(f"{network}/{name}\n".encode())
             digest.update(content)
     return digest.hexdigest()
 
@@ -179,11 +186,11 @@ def folder_contents(folder: Path) -> Iterator[tuple[str, bytes]]:
         yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def _saved_contents(directory: Path, role: Role, section: Any) -> Iterator[tuple[str, bytes]]:
+def _saved_contents(directory: Path, network: str, section: Any) -> Iterator[tuple[str, bytes]]:
     if section.get("kind") == "plugin":
-        yield from folder_contents(directory / role)
+        yield from folder_contents(directory / network)
         return
-    path = directory / f"{role}.safetensors"
+    path = directory / f"{network}.safetensors"
     with naming(path), safe_open(path, framework="numpy") as file:
         for name in sorted(file.keys()):
             dtype = file.get_slice(name).get_dtype()

@@ -1,4 +1,4 @@
-"""Training: both predictors on a dataset of pairs, in one readable loop.
+"""Training: a model's networks on a dataset of pairs, in one readable loop.
 
 ::
 
@@ -16,6 +16,7 @@ without the stop. Several processes share each batch (`parallel`); the first alo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import uuid
 from dataclasses import dataclass
@@ -34,11 +35,12 @@ from mvd_toolkit.io.atomic import make_folder
 from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import ExternalPredictor, Model, Predictor, predictor_class
 from mvd_toolkit.model_config import Fusion
-from mvd_toolkit.model_directory import ROLES
+from mvd_toolkit.model_directory import ROLES, SUBVOXEL
 from mvd_toolkit.parallel import Parallel, connect
 from mvd_toolkit.predictors import SilhouettePredictor
 from mvd_toolkit.run_directory import Report, RunDirectory, what_to_train
 from mvd_toolkit.specs import Role
+from mvd_toolkit.subvoxel import SubvoxelPredictor
 from mvd_toolkit.training_batches import Batches
 from mvd_toolkit.training_loop import (
     Progress,
@@ -56,14 +58,14 @@ __all__ = ["TrainResult", "TrainingStopped", "train"]
 
 @dataclass
 class _Predictors:
-    """Both predictors, what they learn from and what they are judged by."""
+    """What learns, what it learns from and what it is judged by."""
 
     settings: Settings
     parallel: Parallel
     batches: Batches
     validation: Pairs
-    learners: dict[Role, Learner]
-    external: dict[Role, Predictor]
+    learners: dict[str, Learner]
+    external: dict[str, Predictor]
 
     @property
     def scale(self) -> int:
@@ -72,8 +74,10 @@ class _Predictors:
 
     def model(self, progress: Progress) -> Model:
         """The averaged predictors as they are now."""
-        predictors = {role: learner.averaged for role, learner in self.learners.items()}
+        predictors = {name: learner.averaged for name, learner in self.learners.items()}
         predictors |= self.external
+        subvoxel = predictors.get(SUBVOXEL)
+        assert subvoxel is None or isinstance(subvoxel, SubvoxelPredictor)
         return Model.from_predictors(
             predictors["silhouette"],
             predictors["depth"],
@@ -81,6 +85,7 @@ class _Predictors:
             rules=tuple(rule for rule in INPUT_RULES if self.settings.rules.get(rule)),
             fusion=_fusion(self.settings, self.scale),
             about=_about(self, progress),
+            subvoxel=subvoxel,
         )
 
     def scores(self) -> dict[str, float]:
@@ -228,8 +233,8 @@ def _prepare(data: _Data, run: RunDirectory, settings: Settings, parallel: Paral
     parallel.wait()
     torch.manual_seed(settings.seed)
     start = None if settings.start is None else Model.load(settings.start)
-    learners: dict[Role, Learner] = {}
-    external: dict[Role, Predictor] = {}
+    learners: dict[str, Learner] = {}
+    external: dict[str, Predictor] = {}
     for role in ROLES:
         if is_backbone(settings.name(role), role):
             predictor = _predictor(settings, role, training.scale)
@@ -240,13 +245,17 @@ def _prepare(data: _Data, run: RunDirectory, settings: Settings, parallel: Paral
             raise UsageError(f"{settings.name(role)} trains by itself, in one process")
         else:
             external[role] = _fit_external(settings, role, data.directory, run)
+    if settings.fills:
+        subvoxel = _subvoxel(settings, training.scale, start)
+        alone = dataclasses.replace(settings, adversarial=0.0)
+        learners[SUBVOXEL] = Learner(SUBVOXEL, subvoxel, alone, parallel)
     parts = _Predictors(settings, parallel, data.batches, data.validation, learners, external)
     return TrainingRun(
         run,
         settings,
         parallel,
         data.batches,
-        {role: learners[role] for role in learners},
+        learners,
         parts.scores,
         parts.model,
     )
@@ -268,6 +277,14 @@ def _predictor(settings: Settings, role: Role, scale: int) -> torch.nn.Module:
     return predictor
 
 
+def _subvoxel(settings: Settings, scale: int, start: Model | None) -> SubvoxelPredictor:
+    """The network that fills by fractions, with the weights of the model to start from, if any."""
+    predictor = SubvoxelPredictor.from_config(settings.options[SUBVOXEL], scale)
+    if start is not None and start.subvoxel is not None:
+        _take_weights(predictor, start.subvoxel, SUBVOXEL)
+    return predictor
+
+
 def _learn_on(predictor: torch.nn.Module, start: Model, role: Role) -> None:
     """Give a predictor the weights of another model's, if it is the same backbone."""
     backbone = start.config.section(role).get("backbone")  # None: a plugin's own predictor
@@ -275,11 +292,15 @@ def _learn_on(predictor: torch.nn.Module, start: Model, role: Role) -> None:
         return
     known = start.silhouette if role == "silhouette" else start.depth
     assert isinstance(known, torch.nn.Module)
+    _take_weights(predictor, known, role)
+
+
+def _take_weights(network: torch.nn.Module, known: torch.nn.Module, name: str) -> None:
     try:
-        predictor.load_state_dict(known.state_dict())
+        network.load_state_dict(known.state_dict())
     except RuntimeError as error:
         raise UsageError(
-            f"start: the {role} network has another scale or other options than the model's, "
+            f"start: the {name} network has another scale or other options than the model's, "
             f"which it was to start from: {error}"
         ) from error
 

@@ -31,7 +31,8 @@ class Settings:
         depth: backbone or predictor of the depth.
         reconstructor: the network from pictures to grids, for kind "reconstruct".
         options: role -> what its predictor is built with: ``options`` of the backbone, and
-            whatever else its config takes.
+            whatever else its config takes; ``subvoxel`` -> the options of that network, where
+            fractions are learned.
         unit: what the run's length is counted in.
         length: the run's length.
         batch_size: shapes in a step.
@@ -104,6 +105,11 @@ class Settings:
         """Read what `to_dict` gave."""
         return cls(**{**values, "betas": tuple(values["betas"])})
 
+    @property
+    def fills(self) -> bool:
+        """Whether a network learns to fill by fractions; chances promise none."""
+        return SOFT_RULE in self.rules and self.predicted_by is None
+
     def name(self, role: Role) -> str:
         """The backbone or predictor of a role."""
         return self.silhouette if role == "silhouette" else self.depth
@@ -156,7 +162,8 @@ def make_settings(
         options: ``--set`` values by name. ``width`` is an option of both backbones,
             ``depth.width`` of one; ``features.NAME``, ``symmetries``, ``depth.quantile`` and, in
             preset paper, ``depth.range`` belong to the predictor over the backbone;
-            ``train.NAME`` is a field of `Settings`.
+            ``subvoxel.NAME`` to the network that fills by fractions; ``train.NAME`` is a field of
+            `Settings`.
         epochs: length of the run in epochs.
         steps: its length in steps.
         minutes: its length in minutes of training.
@@ -173,6 +180,7 @@ def make_settings(
     given = dict(options or {})
     changes = {name: value for name, value in changes.items() if value is not None}
     changes = take_training_options(given) | changes
+    filling = {name: given.pop(name) for name in list(given) if name.startswith("subvoxel.")}
     if changes.get("start") is not None:
         base = _learn_on(base, changes["start"])
     if changes.get("predicted_by") is not None:
@@ -188,10 +196,9 @@ def make_settings(
         **run_length(epochs, steps, minutes),
         **changes,
     )
-    settings = dataclasses.replace(
-        settings,
-        options={role: _role_options(settings, base, role, given) for role in _ROLES},
-    )
+    built: dict[str, dict[str, Any]] = _subvoxel_options(settings, base, filling)
+    built |= {role: _role_options(settings, base, role, given) for role in _ROLES}
+    settings = dataclasses.replace(settings, options=built)
     check_settings(settings)
     return settings
 
@@ -244,6 +251,23 @@ def _role_options(
     return {**preset, **above, "options": parse_options(plugins.backbone(name), values)}
 
 
+def _subvoxel_options(
+    settings: Settings, base: Settings, given: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The options of the network that fills by fractions, if one learns."""
+    from mvd_toolkit.subvoxel import SubvoxelOptions
+
+    if not settings.fills:
+        if given:
+            raise UsageError(
+                f"{min(given)}: fractions are not learned; expected {SOFT_RULE} among the low rules"
+            )
+        return {}
+    place = _Place("subvoxel", SubvoxelOptions, ("width", "blocks"))
+    values = {name.removeprefix("subvoxel."): value for name, value in given.items()}
+    return {"subvoxel": parse_options(place, {**base.options.get("subvoxel", {}), **values})}
+
+
 def _learn_on(base: Settings, model: str) -> Settings:
     """A preset with the networks of a model in place of its own."""
     from mvd_toolkit.model_directory import find_model, read_config
@@ -266,6 +290,8 @@ def _learn_on(base: Settings, model: str) -> Settings:
             for name in ("options", "features", "symmetries", "quantile", "range")
             if name in section
         }
+    if config.subvoxel is not None:
+        changes["options"]["subvoxel"] = dict(config.subvoxel)
     return dataclasses.replace(base, **changes)
 
 

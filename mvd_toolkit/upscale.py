@@ -6,7 +6,7 @@ nearest-upsampled grid, sweep up the crumbs, pool to the size asked for; docs/me
 No step builds a dense fine grid.
 
 A grid of fractions (rule *soft*) is not carved: each of its coarse voxels gets the number of fine
-ones that it says, those that the depths make likeliest.
+ones that it says, the likeliest, which a network of its own tells, or else the depths.
 """
 
 from __future__ import annotations
@@ -70,12 +70,9 @@ class Upscaler:
     """
 
     def __init__(self, model: Model, device: str | torch.device = "cpu") -> None:
-        import torch
-
         self.model = model
-        for predictor in (model.silhouette, model.depth):
-            if isinstance(predictor, torch.nn.Module):
-                predictor.eval()
+        for module in model.modules():
+            module.eval()
         self.to(device)
 
     @classmethod
@@ -353,6 +350,10 @@ class Upscaler:
         coverage = grid.coverage
         assert coverage is not None
         x, y, z = (self.scale * n for n in low.shape)
+        if self.model.subvoxel is not None:
+            with clock("networks", 0.02), torch_threads(threads):
+                packed = self.model.subvoxel.fill(coverage)
+                return low.with_occupancy(packed, (x, y, z), self.scale)
         if self._has_kernels:
             from mvd_toolkit.device_upscale import fill_grid
 

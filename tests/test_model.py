@@ -12,6 +12,7 @@ from mvd_toolkit.model import ExternalPredictor, Model
 from mvd_toolkit.model_config import Fusion, ModelConfig
 from mvd_toolkit.paper import PaperDepth, PaperSilhouette
 from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
+from mvd_toolkit.subvoxel import SubvoxelOptions, SubvoxelPredictor
 
 SMALL = {
     "view": {"backbone": "unet", "scale": 4, "options": {"width": 8, "blocks": 1}},
@@ -28,6 +29,11 @@ def small_model(kind="view", **keywords):
     torch.manual_seed(0)
     silhouette, depth = (cls.from_config(SMALL[kind]).eval() for cls in CLASSES[kind])
     return Model.from_predictors(silhouette, depth, scale=4, **keywords)
+
+
+def small_subvoxel():
+    torch.manual_seed(1)
+    return SubvoxelPredictor(4, SubvoxelOptions(8, 2)).eval()
 
 
 def low_grids():
@@ -72,6 +78,38 @@ def test_a_model_survives_the_round_trip(tmp_path, kind):
     assert answer.shape == (2, 6, 32, 32)
     assert answer.dtype == torch.float32
     assert (answer - expected).abs().max() < 0.5
+
+
+def test_the_network_that_fills_by_fractions_comes_along(tmp_path):
+    model = small_model(subvoxel=small_subvoxel())
+    directory = model.save(tmp_path / "model")
+    loaded = Model.load(directory)
+    assert loaded.config == model.config
+    assert loaded.config.subvoxel == {"width": 8, "blocks": 2}
+    assert not loaded.subvoxel.training
+    assert loaded.hash == model.hash == model_directory.directory_hash(directory)
+    assert loaded.hash != small_model().hash
+    for name, value in model.subvoxel.state_dict().items():
+        assert torch.equal(loaded.subvoxel.state_dict()[name], value.half().float()), name
+    parameters = sum(weight.numel() for weight in model.subvoxel.parameters())
+    assert f"- Fractions: {parameters:,} parameters" in (directory / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"width": 8, "blocks": 3}, "subvoxel.safetensors: weight 'blocks.2.0.weight' is missing"),
+        ({"width": 16, "blocks": 2}, "subvoxel.safetensors: weight 'stem.weight': expected shape"),
+        ({"width": 0}, "config.json: subvoxel: width: expected a positive whole number, found 0"),
+        ({"size": 8}, "config.json: subvoxel: .*'size'"),
+        ([8, 2], "config.json: subvoxel: expected dict"),
+    ],
+)
+def test_a_filling_network_that_does_not_fit_is_refused(tmp_path, section, message):
+    directory = small_model(subvoxel=small_subvoxel()).save(tmp_path / "model")
+    edit(directory, lambda config: config.update(subvoxel=section))
+    with pytest.raises(InputError, match=message):
+        Model.load(directory)
 
 
 def test_parameters_are_half_precision_on_disk_and_float32_in_memory(saved):

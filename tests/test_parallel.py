@@ -17,7 +17,14 @@ from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.train import train
 
 OPTIONS = {
-    "options": {"width": 8, "blocks": 1, "features.behind": 4},
+    "options": {
+        "width": 8,
+        "blocks": 1,
+        "features.behind": 4,
+        "subvoxel.width": 8,
+        "subvoxel.blocks": 1,
+    },
+    "rules": {"any": 0.5, "half": 0.2, "soft": 0.3},
     "batch_size": 4,
     "validate_every": 3,
     "seed": 3,
@@ -35,7 +42,7 @@ if __name__ == "__main__":
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    """The trained weights of both predictors, by name."""
+    """The trained weights of all networks, by name."""
     state = torch.load(run / "state" / "last.pt", weights_only=True)["learners"]
     return {f"{role}.{n}": t for role in state for n, t in state[role]["predictor"].items()}
 

@@ -23,6 +23,7 @@ from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, 
 from mvd_toolkit.features import face_views, first_depth
 from mvd_toolkit.model import Model
 from mvd_toolkit.silhouette_weights import _boundary
+from mvd_toolkit.subvoxel import SubvoxelOptions
 from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.train import TrainingStopped, train
 from mvd_toolkit.training_settings import make_settings
@@ -308,10 +309,16 @@ def test_an_adversary_goes_on_where_it_stopped(dataset, tmp_path):
 
 
 def test_fractions_are_learned_and_the_model_says_so(dataset, tmp_path):
-    settings = make_settings(epochs=2, rules={"any": 1.0, "soft": 1.0}, **DEFAULT)
+    size = {**DEFAULT["options"], "subvoxel.width": 8, "subvoxel.blocks": 1}
+    options = {**DEFAULT, "rules": {"any": 1.0, "soft": 1.0}, "options": size}
+    settings = make_settings(epochs=2, **options)
     train(dataset, tmp_path / "run", settings=settings)
     model = Model.load(tmp_path / "run" / "model")
     assert model.config.rules == ("any", "soft")
+    assert model.subvoxel is not None
+    assert model.subvoxel.options == SubvoxelOptions(8, 1)
+    again = make_settings(epochs=1, rules={"soft": 1.0}, start=str(tmp_path / "run" / "model"))
+    assert again.options["subvoxel"] == {"width": 8, "blocks": 1}
     scores = [line for line in metrics(tmp_path / "run") if "val_iou_soft" in line]
     assert all(line["val_iou_soft"] > line["val_iou_any"] for line in scores)
     with pytest.raises(UsageError, match="paper predictors see bits only, found soft"):

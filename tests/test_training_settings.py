@@ -38,6 +38,18 @@ def test_set_options_reach_their_role_and_are_typed():
         ({"options": {"width": "x"}}, "expected a whole number, found 'x'"),
         ({"options": {"depth.quantile": "2"}}, "quantile: expected between 0 and 1"),
         ({"options": {"features.colour": "2"}}, "has no option 'features.colour'"),
+        (
+            {"options": {"subvoxel.width": "2"}},
+            "subvoxel.width: fractions are not learned; expected",
+        ),
+        (
+            {"options": {"subvoxel.size": "2"}, "rules": {"soft": 1.0}},
+            "subvoxel has no option 'size'",
+        ),
+        (
+            {"options": {"subvoxel.width": "0"}, "rules": {"soft": 1.0}},
+            "width: expected a positive",
+        ),
         ({"batch_size": 0}, "batch_size: expected at least 1, found 0"),
         ({"faces": 7}, "faces: expected at most 6, found 7"),
         ({"lr": float("nan")}, "lr: expected"),

@@ -92,9 +92,6 @@ def _load(name: str, directory: Path) -> dict[str, Any]:
 
 
 def _row(name: str, directory: Path, model: Model) -> dict[str, Any]:
-    from torch.nn import Module
-
-    networks = [p for p in (model.silhouette, model.depth) if isinstance(p, Module)]
     return {
         "name": directory.name if name == "." else name,
         "path": str(directory),
@@ -103,7 +100,7 @@ def _row(name: str, directory: Path, model: Model) -> dict[str, Any]:
         "silhouette": _kind(model.config.silhouette),
         "depth": _kind(model.config.depth),
         "reconstructor": None,
-        "parameters": sum(w.numel() for network in networks for w in network.parameters()),
+        "parameters": sum(w.numel() for network in model.modules() for w in network.parameters()),
         "bytes": sum(file.stat().st_size for file in directory.glob("*.safetensors")),
     }
 

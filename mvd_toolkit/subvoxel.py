@@ -1,0 +1,291 @@
+"""Which fine voxels of a partly covered coarse one are occupied: told by the fractions around it.
+
+A fraction says how much of a coarse voxel is occupied, not which part. The fractions about it say
+that: as a plane through each cell is found from the volumes around it when flows are traced
+(piecewise linear interface calculation, Youngs 1982), but learned, so that edges, corners and
+boards thinner than a voxel are found as well. The network looks at low voxels only, those partly
+covered, one by one; nothing fine is held but the layer that is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mvd_toolkit import _core
+from mvd_toolkit.conventions import FACE_COUNT, FACE_VIEWS
+from mvd_toolkit.errors import InputError, UnavailableError
+from mvd_toolkit.grid import words_per_line
+
+_NEAR: Final = 2
+"""Low voxels to each side whose fractions are seen."""
+
+_FAR: Final = 3
+"""How far the cubes of 3³ low voxels lie whose mean is seen."""
+
+_FEATURES: Final = 3 * (2 * _NEAR + 1) ** 3 + 3**3
+_VOXELS_AT_ONCE: Final = 4096
+_TRAINED_VOXELS: Final = 64
+"""Of each grid, that a training step looks at."""
+
+FULL: Final = 65535
+"""The coverage of an occupied voxel where it is a whole number, as the core has it."""
+
+
+@dataclass(frozen=True)
+class SubvoxelOptions:
+    """The size of the network.
+
+    Attributes:
+        width: numbers that a low voxel is described by inside.
+        blocks: residual blocks, of two layers each.
+    """
+
+    width: int = 512
+    blocks: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("width", "blocks"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name}: expected a positive whole number, found {value!r}")
+
+
+class SubvoxelPredictor(nn.Module):
+    """Log-odds of the s³ fine voxels of low voxels, from the fractions of those around them.
+
+    Attributes:
+        scale: s, fine voxels along the edge of a low one.
+        options: what it was built with.
+    """
+
+    def __init__(self, scale: int, options: SubvoxelOptions | None = None) -> None:
+        super().__init__()
+        self.scale = scale
+        self.options = options or SubvoxelOptions()
+        width = self.options.width
+        self.stem = nn.Linear(_FEATURES, width)
+        self.blocks = nn.ModuleList(_block(width) for _ in range(self.options.blocks))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, scale**3)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], scale: int) -> SubvoxelPredictor:
+        """Build from what `config` gave.
+
+        Raises:
+            InputError: an option is unknown or out of range.
+        """
+        try:
+            return cls(scale, SubvoxelOptions(**config))
+        except TypeError as error:
+            raise InputError(str(error)) from error
+
+    def config(self) -> dict[str, Any]:
+        """JSON-able description, enough for `from_config`."""
+        return asdict(self.options)
+
+    def forward(self, coverage: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Log-odds of fine voxels.
+
+        Args:
+            coverage: (B, X, Y, Z) float32 in [0, 1], the occupied fraction of each low voxel;
+                empty outside.
+            places: (P, 4) int64, grid, x, y and z of the low voxels that are asked for.
+
+        Returns:
+            (P, s³) float32, in C order.
+        """
+        return self._answer(Surroundings(coverage).features(places))
+
+    def _answer(self, features: torch.Tensor) -> torch.Tensor:
+        x: torch.Tensor = self.stem(features)
+        for block in self.blocks:
+            x = x + block(x)
+        logits: torch.Tensor = self.head(self.norm(x))
+        return logits
+
+    def loss(
+        self,
+        low: torch.Tensor,
+        rule_index: torch.Tensor,
+        odms: torch.Tensor,
+        faces: int = FACE_COUNT,
+        coverage: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """Training loss: binary cross-entropy over partly covered voxels, a part of each grid's.
+
+        Args:
+            low: (B, N, N, N) bool, not looked at.
+            rule_index: (B,) int64, not looked at: grids of bits are nowhere partly covered.
+            odms: (B, 6, sN, sN) int64, true fine ODMs.
+            faces: not looked at: it takes all six to tell which voxels are occupied.
+            coverage: (B, N, N, N) float32; None where no grid has fractions.
+
+        Returns:
+            the loss, 0 where no voxel is partly covered; figures for the log, with ``pixels``, over
+            how many fine voxels it is a mean.
+        """
+        none = torch.zeros((0, 4), dtype=torch.int64, device=odms.device)
+        places = none if coverage is None else _some_partial(coverage)
+        if coverage is None or not len(places):
+            nothing = sum(parameter.sum() for parameter in self.parameters()) * 0.0
+            assert isinstance(nothing, torch.Tensor)
+            return nothing, {"pixels": 0.0}
+        true = true_subvoxels(odms, places, self.scale)
+        logits = self(coverage, places).float()
+        loss = F.binary_cross_entropy_with_logits(logits, true.flatten(1).float())
+        return loss, {"loss": float(loss.detach()), "pixels": float(true.numel())}
+
+    @torch.inference_mode()
+    def fill(self, coverage: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
+        """Of each low voxel exactly the fine ones that its fraction says, the likeliest.
+
+        Args:
+            coverage: (X, Y, Z) in [0, 1].
+
+        Returns:
+            (s X, s Y, ceil(s Z / 64)) words of the packed fine grid.
+
+        Raises:
+            UnavailableError: the network gave no numbers.
+        """
+        x, y, z = (self.scale * n for n in coverage.shape)
+        words = np.empty((x, y, words_per_line(z)), np.uint64)
+        for first, layer in enumerate(self._layers(coverage)):
+            place = slice(first * self.scale, (first + 1) * self.scale)
+            words[place] = _core.pack(layer[None])[0]
+        return words
+
+    def _layers(self, coverage: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.bool_]]:
+        """(s, s Y, s Z) the fine voxels of each layer of low ones, dense."""
+        scale, voxels = self.scale, self.scale**3
+        around = Surroundings(torch.from_numpy(coverage)[None].to(self.head.weight.device))
+        wanted = covered(coverage, voxels)
+        for x, counts in enumerate(wanted):
+            whole = (counts == voxels).repeat(scale, 0).repeat(scale, 1)
+            layer = np.broadcast_to(whole, (scale, *whole.shape)).copy()
+            y, z = np.nonzero((counts > 0) & (counts < voxels))
+            if len(y):
+                places = np.stack([np.zeros_like(y), np.full_like(y, x), y, z], axis=1)
+                blocks = layer.reshape(scale, len(counts), scale, -1, scale)
+                blocks[:, y, :, z, :] = self._likeliest(around, places, counts[y, z])
+            yield layer
+
+    def _likeliest(
+        self,
+        around: Surroundings,
+        places: npt.NDArray[np.int64],
+        wanted: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.bool_]:
+        """(P, s, s, s) the ``wanted`` fine voxels of each place with the highest log-odds."""
+        device = self.head.weight.device
+        counts = torch.from_numpy(wanted).to(device)[:, None]
+        chosen = []
+        for begin in range(0, len(places), _VOXELS_AT_ONCE):
+            part = slice(begin, begin + _VOXELS_AT_ONCE)
+            seen = around.features(torch.from_numpy(places[part]).to(device))
+            logits = self._answer(seen)
+            if not bool(torch.isfinite(logits).all()):
+                raise UnavailableError("the subvoxel network gave NaN: its weights are damaged")
+            order = logits.argsort(dim=1, descending=True, stable=True)
+            ranks = torch.arange(logits.shape[1], device=logits.device).expand_as(order)
+            kept = torch.empty_like(order, dtype=torch.bool)
+            chosen.append(kept.scatter_(1, order, ranks < counts[part]).cpu().numpy())
+        found: npt.NDArray[np.bool_] = np.concatenate(chosen).reshape(-1, *[self.scale] * 3)
+        return found
+
+
+def _block(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+    )
+
+
+def covered(coverage: npt.NDArray[np.float32], voxels: int) -> npt.NDArray[np.int64]:
+    """How many of ``voxels`` fine voxels each low one holds, rounded half up, as `soft_rank` does.
+
+    >>> covered(np.array([0.0, 0.5, 1.0], np.float32), 512).tolist()
+    [0, 256, 512]
+    """
+    whole = np.rint(coverage.astype(np.float64) * FULL).astype(np.int64)
+    counts: npt.NDArray[np.int64] = (2 * whole * voxels + FULL) // (2 * FULL)
+    return counts
+
+
+class Surroundings:
+    """What the network sees of low voxels.
+
+    The fractions of the 5³ voxels about each, whether they are partly covered, the cube roots of
+    the fractions (how thick a thing is that covers little), and the means of 3³ cubes of 3³ voxels.
+    """
+
+    def __init__(self, coverage: torch.Tensor) -> None:
+        """Of grids (B, X, Y, Z), float32 in [0, 1]; empty outside."""
+        self._reach = _FAR + 1
+        self._fractions = F.pad(coverage, (self._reach,) * 6)
+        self._means = F.avg_pool3d(self._fractions[:, None], 3, stride=1, padding=1)[:, 0]
+
+    def features(self, places: torch.Tensor) -> torch.Tensor:
+        """(P, C) float32 of places (P, 4) int64: grid, x, y and z."""
+        reach = self._reach
+        centres = places + places.new_tensor([0, reach, reach, reach])
+        near = _around(self._fractions, centres, range(-_NEAR, _NEAR + 1))
+        far = _around(self._means, centres, (-_FAR, 0, _FAR))
+        partial = (near > 0) & (near < 1)
+        return torch.cat([near, partial.float(), (near + 1e-6).pow(1 / 3), far], dim=1)
+
+
+def _around(
+    grids: torch.Tensor, places: torch.Tensor, steps: range | tuple[int, ...]
+) -> torch.Tensor:
+    """(P, steps³) what grids (B, X, Y, Z) hold at all combinations of steps from places."""
+    _, x, y, z = grids.shape
+    offsets = torch.tensor(
+        [(i * y + j) * z + k for i in steps for j in steps for k in steps], device=grids.device
+    )
+    grid, u, v, w = places.unbind(1)
+    return grids.flatten()[(((grid * x + u) * y + v) * z + w)[:, None] + offsets]
+
+
+def _some_partial(coverage: torch.Tensor) -> torch.Tensor:
+    """(P, 4) places of partly covered voxels, at most so many of each grid, spread over it."""
+    partial = (coverage > 0) & (coverage < 1)
+    some = []
+    for index, grid in enumerate(partial):
+        found = grid.nonzero()
+        found = found[:: max(1, -(-len(found) // _TRAINED_VOXELS))]
+        some.append(F.pad(found, (1, 0), value=index))
+    return torch.cat(some)
+
+
+def true_subvoxels(odms: torch.Tensor, places: torch.Tensor, scale: int) -> torch.Tensor:
+    """Which fine voxels of low ones no face sees past.
+
+    Args:
+        odms: (B, 6, sN, sN) int64.
+        places: (P, 4) int64, grid, x, y and z of the low voxels.
+        scale: s.
+
+    Returns:
+        (P, s, s, s) bool.
+    """
+    edge, steps = odms.shape[-1], torch.arange(scale, device=odms.device)
+    grid, fine = places[:, 0, None, None], scale * places[:, 1:, None] + steps  # (P, 3, s)
+    kept = torch.ones((len(places), *[scale] * 3), dtype=torch.bool, device=odms.device)
+    for face, view in enumerate(FACE_VIEWS):
+        u, v = (fine[:, axis] for axis in view.image_axes)
+        depths = odms[grid, face, u[:, :, None], v[:, None, :]]  # (P, s, s)
+        along = fine[:, view.axis]
+        depth = edge - 1 - along if view.negative else along
+        reached = depths[..., None] <= depth[:, None, None, :]
+        axes = (*view.image_axes, view.axis)
+        kept &= reached.permute(0, *(1 + axes.index(axis) for axis in range(3)))
+    return kept

@@ -1,0 +1,153 @@
+"""The network that fills by fractions: what it sees, learns from and writes."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from mvd_toolkit import ops, subvoxel
+from mvd_toolkit.errors import InputError, UnavailableError
+from mvd_toolkit.grid import VoxelGrid
+from mvd_toolkit.subvoxel import (
+    SubvoxelOptions,
+    SubvoxelPredictor,
+    Surroundings,
+    true_subvoxels,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def small(scale: int = 4, width: int = 16) -> SubvoxelPredictor:
+    torch.manual_seed(0)
+    return SubvoxelPredictor(scale, SubvoxelOptions(width, 1)).eval()
+
+
+def fractions(*shape: int) -> npt.NDArray[np.float32]:
+    """A third of them empty, a third full."""
+    shares = np.random.default_rng(sum(shape)).uniform(-1, 2, shape)
+    return shares.clip(0, 1).astype(np.float32)
+
+
+def below_a_plane(edge: int, normal: tuple[float, float, float], at: float) -> VoxelGrid:
+    place = np.stack(np.meshgrid(*[np.arange(edge) + 0.5 - edge / 2] * 3, indexing="ij"), -1)
+    inside = place @ (np.array(normal) / np.linalg.norm(normal)) < at
+    inside[:8] = inside[-8:] = inside[:, :8] = inside[:, -8:] = False
+    inside[:, :, :8] = inside[:, :, -8:] = False
+    return VoxelGrid.from_dense(inside)
+
+
+def test_it_sees_the_fractions_about_a_voxel_and_nothing_outside() -> None:
+    coverage = fractions(5, 6, 7)
+    place = (4, 1, 3)
+    at = torch.tensor([[0, *place]])
+    features = Surroundings(torch.from_numpy(coverage)[None]).features(at)[0]
+    wide = np.pad(coverage, 5)
+    x, y, z = (i + 5 for i in place)
+    near = wide[x - 2 : x + 3, y - 2 : y + 3, z - 2 : z + 3].ravel()
+    far = [
+        wide[x + i - 1 : x + i + 2, y + j - 1 : y + j + 2, z + k - 1 : z + k + 2].mean()
+        for i, j, k in itertools.product((-3, 0, 3), repeat=3)
+    ]
+    partial = (near > 0) & (near < 1)
+    expected = np.concatenate([near, partial, np.cbrt(near + 1e-6), far])
+    np.testing.assert_allclose(features.numpy(), expected, atol=1e-5)
+
+
+def test_the_truth_is_what_no_face_sees_past() -> None:
+    rng = np.random.default_rng(0)
+    odms = torch.from_numpy(rng.integers(0, 13, (2, 6, 12, 12)))
+    places = torch.tensor(list(itertools.product(range(2), *[range(3)] * 3)))
+    found = true_subvoxels(odms, places, 4)
+    for grid in range(2):
+        carved = ops.carve(
+            VoxelGrid.from_dense(np.ones((3, 3, 3), bool)),
+            odms[grid].numpy().astype(np.uint16),
+            4,
+            structure_votes=1,
+        )
+        blocks = carved.dense().reshape(3, 4, 3, 4, 3, 4).transpose(0, 2, 4, 1, 3, 5)
+        mine = found[places[:, 0] == grid].reshape(blocks.shape)
+        assert np.array_equal(mine.numpy(), blocks)
+
+
+@pytest.mark.parametrize(("scale", "shape"), [(2, (3, 4, 5)), (4, (2, 3, 17)), (8, (3, 1, 9))])
+def test_each_voxel_holds_exactly_the_likeliest_that_its_fraction_says(
+    scale: int, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, coverage = small(scale), fractions(*shape)
+    fine = ops.unpack(predictor.fill(coverage), scale * shape[2])
+    x, y, z = shape
+    blocks = fine.reshape(x, scale, y, scale, z, scale).transpose(0, 2, 4, 1, 3, 5)
+    blocks = blocks.reshape(x, y, z, -1)
+    wanted = np.floor(coverage.astype(float) * scale**3 + 0.5)
+    assert np.array_equal(blocks.sum(-1), wanted)
+    places = torch.tensor([[0, *place] for place in np.argwhere(wanted % scale**3)])
+    with torch.no_grad():
+        logits = predictor(torch.from_numpy(coverage)[None], places).numpy()
+    for place, scores in zip(places[:, 1:].tolist(), logits, strict=True):
+        chosen = blocks[tuple(place)]
+        assert scores[chosen].min() >= scores[~chosen].max()
+    monkeypatch.setattr(subvoxel, "_VOXELS_AT_ONCE", 3)
+    assert np.array_equal(ops.unpack(predictor.fill(coverage), scale * z), fine)
+
+
+def test_damaged_weights_are_told() -> None:
+    predictor = small()
+    torch.nn.init.constant_(predictor.head.bias, float("nan"))
+    with pytest.raises(UnavailableError, match="the subvoxel network gave NaN"):
+        predictor.fill(fractions(2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"width": 0}, "width: expected a positive whole number, found 0"),
+        ({"blocks": "3"}, "blocks: expected a positive whole number, found '3'"),
+        ({"depth": 3}, "'depth'"),
+    ],
+)
+def test_options_that_make_no_sense(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SubvoxelPredictor.from_config(config, 8)
+
+
+def lesson(scale: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fractions and depth maps of shapes cut off by planes."""
+    normals = [(3.0, 1.0, 0.0), (0.0, 1.0, -2.0), (1.0, 1.0, 1.0), (-1.0, 4.0, 2.0)]
+    shapes = [below_a_plane(10 * scale, normal, 2.0) for normal in normals]
+    shares = [ops.coverage(shape, scale).coverage for shape in shapes]
+    maps = [ops.extract_odms(shape).astype(np.int64) for shape in shapes]
+    return torch.from_numpy(np.stack(shares)), torch.from_numpy(np.stack(maps))
+
+
+def test_it_learns_which_part_of_a_voxel_lies_below_a_plane() -> None:
+    coverage, odms = lesson()
+    predictor = small(width=32).train()
+    optimiser = torch.optim.AdamW(predictor.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(60):
+        loss, figures = predictor.loss(coverage > 0, torch.tensor([3] * 4), odms, 2, coverage)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        assert 0 < figures["pixels"] <= 4 * 64 * 64  # of each shape at most 64 voxels
+    assert losses[0] > 0.6
+    assert losses[-1] < 0.25
+
+
+def test_a_batch_of_bits_teaches_nothing_and_breaks_nothing() -> None:
+    coverage, odms = lesson()
+    predictor = small().train()
+    for shares in (None, (coverage > 0).float()):
+        predictor.zero_grad()
+        loss, figures = predictor.loss(coverage > 0, torch.tensor([0] * 4), odms, 2, shares)
+        loss.backward()
+        assert figures == {"pixels": 0.0}
+        assert all(float(weight.grad.abs().max()) == 0 for weight in predictor.parameters())
