@@ -28,8 +28,9 @@ def model_card(config: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
     ]
     for role in ("silhouette", "depth"):
         lines.append(f"- {role.capitalize()}: {_summary(config[role], parameters.get(role))}")
-    if "subvoxel" in config:
-        lines.append(f"- Fractions: {parameters['subvoxel']:,} parameters")
+    for name, text in (("boundary", "Boundary"), ("subvoxel", "Fractions")):
+        if name in config:
+            lines.append(f"- {text}: {parameters[name]:,} parameters")
     for key, value in about.items():
         lines += ["", f"## {key.replace('_', ' ').capitalize()}", "", *_section(value)]
     return "\n".join(lines) + "\n"

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from mvd_toolkit import _core, ops
 from mvd_toolkit._arrays import Grids, Shape
+from mvd_toolkit.boundary import padded_to_cubes
 from mvd_toolkit.conventions import SOFT_RULE
 from mvd_toolkit.errors import UnavailableError
 from mvd_toolkit.finishing import finish
@@ -83,7 +83,7 @@ def fill_packed(model: Model, low: PackedGrids, coverage: torch.Tensor, levels: 
     n = scale * max(low.shape)
     knows = SOFT_RULE in model.config.rules
     if isinstance(model.depth, DepthPredictor):
-        shares = _padded(coverage.float()) if knows else None
+        shares = padded_to_cubes(coverage.float()) if knows else None
         with _inference(low.words.device):
             maps = model.depth.levels(_cubes(low), SOFT_RULE if knows else "any", shares, levels)
         depths = _as_uint16(maps.float().round())
@@ -233,6 +233,9 @@ class _Work:
         odms = _smooth_odms(self.model, base, rule)
         scale, votes = self.model.config.scale, self.model.config.fusion.structure_votes
         packed = carve_to_host(_carving_base(base, rule), odms, scale, votes)
+        if self.model.boundary is not None:
+            words = torch.from_numpy(packed.view(np.int64))[None]
+            self.model.boundary.redraw(words, scale * grid.shape[2], _dense(base), rule)
         fine = grid.with_occupancy(packed, _times(grid.shape, scale), scale)
         return replace(self, low_rule=rule).finished(fine, grid)
 
@@ -290,7 +293,10 @@ def _carve(model: Model, low: PackedGrids, rule: str) -> PackedGrids:
     """Upscale filled grids that were all made by one rule."""
     odms = _smooth_odms(model, low, rule)
     votes = model.config.fusion.structure_votes
-    return ops.carve(_carving_base(low, rule), odms, model.config.scale, structure_votes=votes)
+    fine = ops.carve(_carving_base(low, rule), odms, model.config.scale, structure_votes=votes)
+    if model.boundary is not None:
+        model.boundary.redraw(fine.words, fine.depth, _dense(low), rule)
+    return fine
 
 
 def _smooth_odms(model: Model, low: PackedGrids, rule: str) -> torch.Tensor:
@@ -318,14 +324,7 @@ def _dense(low: PackedGrids) -> torch.Tensor:
 
 
 def _cubes(low: PackedGrids) -> torch.Tensor:
-    return _padded(_dense(low))
-
-
-def _padded(grids: torch.Tensor) -> torch.Tensor:
-    """(B, N, N, N): padded with zeros at the far ends to the longest edge."""
-    edge = max(grids.shape[1:])
-    x, y, z = (edge - n for n in grids.shape[1:])
-    return F.pad(grids, (0, z, 0, y, 0, x)) if x or y or z else grids
+    return padded_to_cubes(_dense(low))
 
 
 def _checked(maps: torch.Tensor, batch: int, edge: int) -> torch.Tensor:

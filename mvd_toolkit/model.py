@@ -7,6 +7,7 @@
       silhouette.safetensors    weights, half precision; float32 once loaded
       depth.safetensors
       subvoxel.safetensors      the same of the network that fills by fractions, if there is one
+      boundary.safetensors      that of the network with a say on what was carved, if there is one
       README.md                 the card: data, licence, scores, plugins needed
 
 A predictor that a plugin trains and loads by itself (`PredictorSpec`) has a folder ``silhouette/``
@@ -22,17 +23,19 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from safetensors.torch import save
 
 from mvd_toolkit import plugins
+from mvd_toolkit.boundary import BoundaryPredictor
 from mvd_toolkit.card import model_card
 from mvd_toolkit.conventions import LOW_RULES
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.model_config import SCHEMA, Fusion, ModelConfig
 from mvd_toolkit.model_directory import (
+    BOUNDARY,
     CONFIG,
     ROLES,
     SUBVOXEL,
@@ -44,10 +47,12 @@ from mvd_toolkit.model_directory import (
 )
 from mvd_toolkit.model_files import CARD, half_state, new_directory, read_weights, write
 from mvd_toolkit.specs import Role
-from mvd_toolkit.subvoxel import SubvoxelPredictor
+from mvd_toolkit.subvoxel import SubvoxelNetwork, SubvoxelPredictor
 
 Predictor = Callable[[torch.Tensor, str], torch.Tensor]
 """(B, N, N, N) bool low grids and the rule they were made by, to (B, 6, sN, sN) float32."""
+
+_Network = TypeVar("_Network", bound=SubvoxelNetwork)
 
 
 class Model:
@@ -58,6 +63,7 @@ class Model:
         silhouette: (B, N, N, N) bool, rule -> (B, 6, sN, sN) float32, probability.
         depth: the same for depth, in fine voxels.
         subvoxel: fills by fractions; None: the depths do.
+        boundary: has a say on what was carved; None: nothing has.
     """
 
     def __init__(
@@ -66,11 +72,13 @@ class Model:
         silhouette: Predictor,
         depth: Predictor,
         subvoxel: SubvoxelPredictor | None = None,
+        boundary: BoundaryPredictor | None = None,
     ) -> None:
         self.config = config
         self.silhouette = silhouette
         self.depth = depth
         self.subvoxel = subvoxel
+        self.boundary = boundary
 
     @classmethod
     def from_predictors(
@@ -83,6 +91,7 @@ class Model:
         fusion: Fusion | None = None,
         about: Mapping[str, Any] | None = None,
         subvoxel: SubvoxelPredictor | None = None,
+        boundary: BoundaryPredictor | None = None,
     ) -> Model:
         """A model of two predictors; the plugins they need are noted in its config.
 
@@ -94,6 +103,7 @@ class Model:
             fusion: by default the paper's, smoothing at 1.5 x ``scale``.
             about: what the card tells.
             subvoxel: of the same scale; fills grids of fractions.
+            boundary: of the same scale; has a say on what was carved.
         """
         config = ModelConfig(
             scale=scale,
@@ -102,9 +112,10 @@ class Model:
             rules=rules,
             fusion=fusion or Fusion(smooth_threshold=1.5 * scale),
             subvoxel=None if subvoxel is None else subvoxel.config(),
+            boundary=None if boundary is None else boundary.config(),
             about=about or {},
         )
-        return cls(config, silhouette, depth, subvoxel)
+        return cls(config, silhouette, depth, subvoxel, boundary)
 
     @classmethod
     def load(cls, model: str | Path | None = None) -> Model:
@@ -121,8 +132,9 @@ class Model:
         directory = find_model(model)
         config = read_config(directory)
         built = {role: _load_predictor(directory, role, config) for role in ROLES}
-        subvoxel = _load_subvoxel(directory, config)
-        return cls(config, built["silhouette"], built["depth"], subvoxel)
+        subvoxel = _load_more(directory, config, SUBVOXEL, SubvoxelPredictor)
+        boundary = _load_more(directory, config, BOUNDARY, BoundaryPredictor)
+        return cls(config, built["silhouette"], built["depth"], subvoxel, boundary)
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model directory: a temporary folder first, then renamed.
@@ -174,13 +186,15 @@ class Model:
         }
         return model_card(self.config.to_dict(), parameters)
 
-    def _networks(self) -> dict[str, Predictor | SubvoxelPredictor]:
+    def _networks(self) -> dict[str, Predictor | SubvoxelNetwork]:
         """By the names of their files."""
-        networks: dict[str, Predictor | SubvoxelPredictor] = {
+        networks: dict[str, Predictor | SubvoxelNetwork | None] = {
             "silhouette": self.silhouette,
             "depth": self.depth,
+            SUBVOXEL: self.subvoxel,
+            BOUNDARY: self.boundary,
         }
-        return networks if self.subvoxel is None else {**networks, SUBVOXEL: self.subvoxel}
+        return {name: network for name, network in networks.items() if network is not None}
 
 
 class ExternalPredictor:
@@ -230,18 +244,20 @@ def _load_predictor(directory: Path, role: Role, config: ModelConfig) -> Predict
     return cast(Predictor, predictor.eval())
 
 
-def _load_subvoxel(directory: Path, config: ModelConfig) -> SubvoxelPredictor | None:
-    if config.subvoxel is None:
+def _load_more(
+    directory: Path, config: ModelConfig, name: str, kind: type[_Network]
+) -> _Network | None:
+    options = config.more_networks.get(name)
+    if options is None:
         return None
     with naming(directory / CONFIG), torch.device("meta"):
         try:
-            predictor = SubvoxelPredictor.from_config(config.subvoxel, config.scale)
+            network = kind.from_config(options, config.scale)
         except (InputError, RuntimeError) as error:
-            raise InputError(f"{SUBVOXEL}: {error}") from error
-    path = directory / f"{SUBVOXEL}.safetensors"
-    state = read_weights(path, predictor.state_dict(), "mvd_toolkit")
-    predictor.load_state_dict(state, assign=True)
-    return predictor.eval()
+            raise InputError(f"{name}: {error}") from error
+    state = read_weights(directory / f"{name}.safetensors", network.state_dict(), "mvd_toolkit")
+    network.load_state_dict(state, assign=True)
+    return network.eval()
 
 
 def _plugin_of(section: Mapping[str, Any], role: Role) -> str:

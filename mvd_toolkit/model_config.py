@@ -75,6 +75,7 @@ class ModelConfig:
         rules: the low rules it was trained for.
         fusion: how the predictions become voxels.
         subvoxel: the options of the network that fills by fractions; None: there is none.
+        boundary: those of the network that has a say on what was carved.
         about: what the card tells besides: data, licence, credit, scores; any JSON.
         version: version of mvd_toolkit that wrote it.
     """
@@ -85,6 +86,7 @@ class ModelConfig:
     rules: tuple[str, ...] = LOW_RULES
     fusion: Fusion = field(default_factory=Fusion)
     subvoxel: Mapping[str, Any] | None = None
+    boundary: Mapping[str, Any] | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
 
@@ -100,12 +102,19 @@ class ModelConfig:
         """What builds the predictor of that role."""
         return self.silhouette if role == "silhouette" else self.depth
 
+    @property
+    def more_networks(self) -> dict[str, Mapping[str, Any]]:
+        """The options of the networks beside the two predictors, by name."""
+        sections = {"subvoxel": self.subvoxel, "boundary": self.boundary}
+        return {name: options for name, options in sections.items() if options is not None}
+
     def to_dict(self) -> dict[str, Any]:
         """The content of config.json."""
         values = {"schema": SCHEMA, **dataclasses.asdict(self)}
         values["rules"] = list(self.rules)
-        if self.subvoxel is None:
-            del values["subvoxel"]
+        for name in ("subvoxel", "boundary"):
+            if values[name] is None:
+                del values[name]
         return values
 
     @classmethod
@@ -118,7 +127,7 @@ class ModelConfig:
         values = without_schema(values, SCHEMA)
         check_keys(cls, values, "")
         check_type(values["scale"], int, "scale")
-        for key in ("silhouette", "depth", "fusion", "subvoxel", "about"):
+        for key in ("silhouette", "depth", "fusion", "subvoxel", "boundary", "about"):
             check_type(values.get(key, {}), dict, key)
         rules = values.get("rules", list(LOW_RULES))
         check_type(rules, list, "rules")

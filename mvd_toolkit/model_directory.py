@@ -23,7 +23,10 @@ from mvd_toolkit.specs import Role
 
 ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
 SUBVOXEL: Final = "subvoxel"
-"""What the third network of a model is called, the one that fills by fractions."""
+"""The network of a model that fills by fractions, if it has one."""
+
+BOUNDARY: Final = "boundary"
+"""That which has a say on what was carved."""
 
 PACKAGED: Final = Path(__file__).parent / "weights"
 """The models that come with the package, a directory each."""
@@ -142,8 +145,7 @@ def directory_hash(directory: Path) -> str:
     """
     config = read_config(directory)
     sections: dict[str, Any] = {role: config.section(role) for role in ROLES}
-    if config.subvoxel is not None:
-        sections[SUBVOXEL] = config.subvoxel
+    sections |= config.more_networks
     return model_hash(
         config, {name: _saved_contents(directory, name, sections[name]) for name in sections}
     )
@@ -154,7 +156,7 @@ def model_hash(config: ModelConfig, contents: dict[str, Iterable[tuple[str, byte
 
     Args:
         config: of the model; its card and versions do not count.
-        contents: of each network, in the order of `ROLES` and then `SUBVOXEL`: name and bytes of
+        contents: of each network, those of `ROLES`, `SUBVOXEL` and `BOUNDARY`: name and bytes of
             all it is made of, in a fixed order.
     """
     digest = hashlib.sha256()

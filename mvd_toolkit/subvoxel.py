@@ -9,9 +9,9 @@ covered, one by one; nothing fine is held but the layer that is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,6 @@ _NEAR: Final = 2
 _FAR: Final = 3
 """How far the cubes of 3³ low voxels lie whose mean is seen."""
 
-_FEATURES: Final = 3 * (2 * _NEAR + 1) ** 3 + 3**3
 _VOXELS_AT_ONCE: Final = 4096
 _TRAINED_VOXELS: Final = 64
 """Of each grid, that a training step looks at."""
@@ -58,26 +57,30 @@ class SubvoxelOptions:
                 raise InputError(f"{name}: expected a positive whole number, found {value!r}")
 
 
-class SubvoxelPredictor(nn.Module):
-    """Log-odds of the s³ fine voxels of low voxels, from the fractions of those around them.
+class SubvoxelNetwork(nn.Module):
+    """Log-odds of the s³ fine voxels of low voxels, each from numbers that describe it.
 
     Attributes:
         scale: s, fine voxels along the edge of a low one.
         options: what it was built with.
     """
 
+    role: ClassVar[str]
+    features: ClassVar[int]
+    """How many numbers describe a low voxel."""
+
     def __init__(self, scale: int, options: SubvoxelOptions | None = None) -> None:
         super().__init__()
         self.scale = scale
         self.options = options or SubvoxelOptions()
         width = self.options.width
-        self.stem = nn.Linear(_FEATURES, width)
+        self.stem = nn.Linear(self.features, width)
         self.blocks = nn.ModuleList(_block(width) for _ in range(self.options.blocks))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, scale**3)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], scale: int) -> SubvoxelPredictor:
+    def from_config(cls, config: Mapping[str, Any], scale: int) -> Self:
         """Build from what `config` gave.
 
         Raises:
@@ -92,6 +95,58 @@ class SubvoxelPredictor(nn.Module):
         """JSON-able description, enough for `from_config`."""
         return asdict(self.options)
 
+    def answer(self, features: torch.Tensor) -> torch.Tensor:
+        """(P, s³) float32 log-odds in C order, of P low voxels."""
+        x: torch.Tensor = self.stem(features)
+        for block in self.blocks:
+            x = x + block(x)
+        logits: torch.Tensor = self.head(self.norm(x))
+        return logits
+
+    def answers(
+        self, describe: Callable[[torch.Tensor], torch.Tensor], places: torch.Tensor
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """What `answer` gives for many places, some at a time.
+
+        Args:
+            describe: the features of places.
+            places: (P, 4) int64, grid, x, y and z.
+
+        Yields:
+            Which of the places, and their log-odds.
+
+        Raises:
+            UnavailableError: the network gave no numbers.
+        """
+        for begin in range(0, len(places), _VOXELS_AT_ONCE):
+            part = slice(begin, begin + _VOXELS_AT_ONCE)
+            logits = self.answer(describe(places[part]))
+            if not bool(torch.isfinite(logits).all()):
+                raise UnavailableError(f"the {self.role} network gave NaN: its weights are damaged")
+            yield part, logits
+
+    def cross_entropy(
+        self, logits: torch.Tensor, odms: torch.Tensor, places: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of places (P, 4) whose true fine ODMs are (B, 6, sN, sN); figures for the log.
+
+        0 where there are no places, with gradients that are 0.
+        """
+        if not len(places):
+            nothing = sum(parameter.sum() for parameter in self.parameters()) * 0.0
+            assert isinstance(nothing, torch.Tensor)
+            return nothing, {"pixels": 0.0}
+        true = true_subvoxels(odms, places, self.scale).flatten(1).float()
+        loss = F.binary_cross_entropy_with_logits(logits.float(), true)
+        return loss, {"loss": float(loss.detach()), "pixels": float(true.numel())}
+
+
+class SubvoxelPredictor(SubvoxelNetwork):
+    """Tells by the fractions around it which fine voxels of a partly covered one are occupied."""
+
+    role = "subvoxel"
+    features = 3 * (2 * _NEAR + 1) ** 3 + 3**3
+
     def forward(self, coverage: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Log-odds of fine voxels.
 
@@ -103,14 +158,7 @@ class SubvoxelPredictor(nn.Module):
         Returns:
             (P, s³) float32, in C order.
         """
-        return self._answer(Surroundings(coverage).features(places))
-
-    def _answer(self, features: torch.Tensor) -> torch.Tensor:
-        x: torch.Tensor = self.stem(features)
-        for block in self.blocks:
-            x = x + block(x)
-        logits: torch.Tensor = self.head(self.norm(x))
-        return logits
+        return self.answer(Surroundings(coverage).features(places))
 
     def loss(
         self,
@@ -133,16 +181,11 @@ class SubvoxelPredictor(nn.Module):
             the loss, 0 where no voxel is partly covered; figures for the log, with ``pixels``, over
             how many fine voxels it is a mean.
         """
-        none = torch.zeros((0, 4), dtype=torch.int64, device=odms.device)
-        places = none if coverage is None else _some_partial(coverage)
-        if coverage is None or not len(places):
-            nothing = sum(parameter.sum() for parameter in self.parameters()) * 0.0
-            assert isinstance(nothing, torch.Tensor)
-            return nothing, {"pixels": 0.0}
-        true = true_subvoxels(odms, places, self.scale)
-        logits = self(coverage, places).float()
-        loss = F.binary_cross_entropy_with_logits(logits, true.flatten(1).float())
-        return loss, {"loss": float(loss.detach()), "pixels": float(true.numel())}
+        if coverage is None:
+            return self.cross_entropy(odms, odms, torch.zeros((0, 4)))
+        places = some_of((coverage > 0) & (coverage < 1))
+        logits = self(coverage, places)
+        return self.cross_entropy(logits, odms, places)
 
     @torch.inference_mode()
     def fill(self, coverage: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
@@ -167,7 +210,7 @@ class SubvoxelPredictor(nn.Module):
     def _layers(self, coverage: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.bool_]]:
         """(s, s Y, s Z) the fine voxels of each layer of low ones, dense."""
         scale, voxels = self.scale, self.scale**3
-        around = Surroundings(torch.from_numpy(coverage)[None].to(self.head.weight.device))
+        surroundings = Surroundings(torch.from_numpy(coverage)[None].to(self.head.weight.device))
         wanted = covered(coverage, voxels)
         for x, counts in enumerate(wanted):
             whole = (counts == voxels).repeat(scale, 0).repeat(scale, 1)
@@ -176,12 +219,12 @@ class SubvoxelPredictor(nn.Module):
             if len(y):
                 places = np.stack([np.zeros_like(y), np.full_like(y, x), y, z], axis=1)
                 blocks = layer.reshape(scale, len(counts), scale, -1, scale)
-                blocks[:, y, :, z, :] = self._likeliest(around, places, counts[y, z])
+                blocks[:, y, :, z, :] = self._likeliest(surroundings, places, counts[y, z])
             yield layer
 
     def _likeliest(
         self,
-        around: Surroundings,
+        surroundings: Surroundings,
         places: npt.NDArray[np.int64],
         wanted: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.bool_]:
@@ -189,14 +232,11 @@ class SubvoxelPredictor(nn.Module):
         device = self.head.weight.device
         counts = torch.from_numpy(wanted).to(device)[:, None]
         chosen = []
-        for begin in range(0, len(places), _VOXELS_AT_ONCE):
-            part = slice(begin, begin + _VOXELS_AT_ONCE)
-            seen = around.features(torch.from_numpy(places[part]).to(device))
-            logits = self._answer(seen)
-            if not bool(torch.isfinite(logits).all()):
-                raise UnavailableError("the subvoxel network gave NaN: its weights are damaged")
+        for part, logits in self.answers(
+            surroundings.features, torch.from_numpy(places).to(device)
+        ):
             order = logits.argsort(dim=1, descending=True, stable=True)
-            ranks = torch.arange(logits.shape[1], device=logits.device).expand_as(order)
+            ranks = torch.arange(logits.shape[1], device=device).expand_as(order)
             kept = torch.empty_like(order, dtype=torch.bool)
             chosen.append(kept.scatter_(1, order, ranks < counts[part]).cpu().numpy())
         found: npt.NDArray[np.bool_] = np.concatenate(chosen).reshape(-1, *[self.scale] * 3)
@@ -237,13 +277,13 @@ class Surroundings:
         """(P, C) float32 of places (P, 4) int64: grid, x, y and z."""
         reach = self._reach
         centres = places + places.new_tensor([0, reach, reach, reach])
-        near = _around(self._fractions, centres, range(-_NEAR, _NEAR + 1))
-        far = _around(self._means, centres, (-_FAR, 0, _FAR))
+        near = around(self._fractions, centres, range(-_NEAR, _NEAR + 1))
+        far = around(self._means, centres, (-_FAR, 0, _FAR))
         partial = (near > 0) & (near < 1)
         return torch.cat([near, partial.float(), (near + 1e-6).pow(1 / 3), far], dim=1)
 
 
-def _around(
+def around(
     grids: torch.Tensor, places: torch.Tensor, steps: range | tuple[int, ...]
 ) -> torch.Tensor:
     """(P, steps³) what grids (B, X, Y, Z) hold at all combinations of steps from places."""
@@ -255,11 +295,10 @@ def _around(
     return grids.flatten()[(((grid * x + u) * y + v) * z + w)[:, None] + offsets]
 
 
-def _some_partial(coverage: torch.Tensor) -> torch.Tensor:
-    """(P, 4) places of partly covered voxels, at most so many of each grid, spread over it."""
-    partial = (coverage > 0) & (coverage < 1)
+def some_of(asked: torch.Tensor) -> torch.Tensor:
+    """(P, 4) places in masks (B, X, Y, Z), at most 64 of each grid, spread over it."""
     some = []
-    for index, grid in enumerate(partial):
+    for index, grid in enumerate(asked):
         found = grid.nonzero()
         found = found[:: max(1, -(-len(found) // _TRAINED_VOXELS))]
         some.append(F.pad(found, (1, 0), value=index))

@@ -21,12 +21,13 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
 
 from mvd_toolkit import ops, plugins
+from mvd_toolkit.boundary import BoundaryPredictor
 from mvd_toolkit.conventions import INPUT_RULES
 from mvd_toolkit.data import PairDataset, Pairs
 from mvd_toolkit.directory_lock import only_writer, remove_leftovers
@@ -35,12 +36,12 @@ from mvd_toolkit.io.atomic import make_folder
 from mvd_toolkit.learner import Learner
 from mvd_toolkit.model import ExternalPredictor, Model, Predictor, predictor_class
 from mvd_toolkit.model_config import Fusion
-from mvd_toolkit.model_directory import ROLES, SUBVOXEL
+from mvd_toolkit.model_directory import BOUNDARY, ROLES, SUBVOXEL
 from mvd_toolkit.parallel import Parallel, connect
 from mvd_toolkit.predictors import SilhouettePredictor
 from mvd_toolkit.run_directory import Report, RunDirectory, what_to_train
 from mvd_toolkit.specs import Role
-from mvd_toolkit.subvoxel import SubvoxelPredictor
+from mvd_toolkit.subvoxel import SubvoxelNetwork, SubvoxelPredictor
 from mvd_toolkit.training_batches import Batches
 from mvd_toolkit.training_loop import (
     Progress,
@@ -76,8 +77,6 @@ class _Predictors:
         """The averaged predictors as they are now."""
         predictors = {name: learner.averaged for name, learner in self.learners.items()}
         predictors |= self.external
-        subvoxel = predictors.get(SUBVOXEL)
-        assert subvoxel is None or isinstance(subvoxel, SubvoxelPredictor)
         return Model.from_predictors(
             predictors["silhouette"],
             predictors["depth"],
@@ -85,7 +84,8 @@ class _Predictors:
             rules=tuple(rule for rule in INPUT_RULES if self.settings.rules.get(rule)),
             fusion=_fusion(self.settings, self.scale),
             about=_about(self, progress),
-            subvoxel=subvoxel,
+            subvoxel=cast(SubvoxelPredictor | None, predictors.get(SUBVOXEL)),
+            boundary=cast(BoundaryPredictor | None, predictors.get(BOUNDARY)),
         )
 
     def scores(self) -> dict[str, float]:
@@ -245,10 +245,10 @@ def _prepare(data: _Data, run: RunDirectory, settings: Settings, parallel: Paral
             raise UsageError(f"{settings.name(role)} trains by itself, in one process")
         else:
             external[role] = _fit_external(settings, role, data.directory, run)
-    if settings.fills:
-        subvoxel = _subvoxel(settings, training.scale, start)
-        alone = dataclasses.replace(settings, adversarial=0.0)
-        learners[SUBVOXEL] = Learner(SUBVOXEL, subvoxel, alone, parallel)
+    alone = dataclasses.replace(settings, adversarial=0.0)
+    for name in settings.more_networks:
+        network = _more_network(settings, name, training.scale, start)
+        learners[name] = Learner(name, network, alone, parallel)
     parts = _Predictors(settings, parallel, data.batches, data.validation, learners, external)
     return TrainingRun(
         run,
@@ -277,12 +277,21 @@ def _predictor(settings: Settings, role: Role, scale: int) -> torch.nn.Module:
     return predictor
 
 
-def _subvoxel(settings: Settings, scale: int, start: Model | None) -> SubvoxelPredictor:
-    """The network that fills by fractions, with the weights of the model to start from, if any."""
-    predictor = SubvoxelPredictor.from_config(settings.options[SUBVOXEL], scale)
-    if start is not None and start.subvoxel is not None:
-        _take_weights(predictor, start.subvoxel, SUBVOXEL)
-    return predictor
+_MORE: Final[dict[str, type[SubvoxelNetwork]]] = {
+    SUBVOXEL: SubvoxelPredictor,
+    BOUNDARY: BoundaryPredictor,
+}
+
+
+def _more_network(
+    settings: Settings, name: str, scale: int, start: Model | None
+) -> SubvoxelNetwork:
+    """A network beside the predictors, with the weights of the model to start from, if any."""
+    network = _MORE[name].from_config(settings.options[name], scale)
+    known = None if start is None else {SUBVOXEL: start.subvoxel, BOUNDARY: start.boundary}[name]
+    if known is not None:
+        _take_weights(network, known, name)
+    return network
 
 
 def _learn_on(predictor: torch.nn.Module, start: Model, role: Role) -> None:

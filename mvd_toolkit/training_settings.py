@@ -18,6 +18,7 @@ from mvd_toolkit.specs import Role
 Unit = Literal["epochs", "steps", "minutes"]
 
 _ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
+_MORE: Final = ("subvoxel", "boundary")
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Settings:
         depth: backbone or predictor of the depth.
         reconstructor: the network from pictures to grids, for kind "reconstruct".
         options: role -> what its predictor is built with: ``options`` of the backbone, and
-            whatever else its config takes; ``subvoxel`` -> the options of that network, where
-            fractions are learned.
+            whatever else its config takes; ``subvoxel`` and ``boundary`` -> the options of those
+            networks, where they learn.
         unit: what the run's length is counted in.
         length: the run's length.
         batch_size: shapes in a step.
@@ -58,6 +59,7 @@ class Settings:
         validate_every: steps between validations; None: an epoch, at least 100.
         validate_items: shapes that validation looks at.
         start: a model whose networks learn on; None: they start from random weights.
+        boundary: a network learns to have a say on what was carved, too.
         predicted_by: a reconstructor whose grids of the dataset's pictures are the low grids; None:
             they are pooled.
     """
@@ -93,6 +95,7 @@ class Settings:
     validate_every: int | None = None
     validate_items: int = 32
     start: str | None = None
+    boundary: bool = False
     predicted_by: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,9 +109,12 @@ class Settings:
         return cls(**{**values, "betas": tuple(values["betas"])})
 
     @property
-    def fills(self) -> bool:
-        """Whether a network learns to fill by fractions; chances promise none."""
-        return SOFT_RULE in self.rules and self.predicted_by is None
+    def more_networks(self) -> list[str]:
+        """Those that learn beside the two predictors: to fill by fractions, which chances do not
+        promise, and to have a say on what was carved.
+        """
+        fills = SOFT_RULE in self.rules and self.predicted_by is None
+        return ["subvoxel"] * fills + ["boundary"] * self.boundary
 
     def name(self, role: Role) -> str:
         """The backbone or predictor of a role."""
@@ -162,8 +168,8 @@ def make_settings(
         options: ``--set`` values by name. ``width`` is an option of both backbones,
             ``depth.width`` of one; ``features.NAME``, ``symmetries``, ``depth.quantile`` and, in
             preset paper, ``depth.range`` belong to the predictor over the backbone;
-            ``subvoxel.NAME`` to the network that fills by fractions; ``train.NAME`` is a field of
-            `Settings`.
+            ``subvoxel.NAME`` to the network that fills by fractions, ``boundary.NAME`` to that
+            which has a say on what was carved; ``train.NAME`` is a field of `Settings`.
         epochs: length of the run in epochs.
         steps: its length in steps.
         minutes: its length in minutes of training.
@@ -180,7 +186,7 @@ def make_settings(
     given = dict(options or {})
     changes = {name: value for name, value in changes.items() if value is not None}
     changes = take_training_options(given) | changes
-    filling = {name: given.pop(name) for name in list(given) if name.startswith("subvoxel.")}
+    more = {name: given.pop(name) for name in list(given) if name.split(".")[0] in _MORE}
     if changes.get("start") is not None:
         base = _learn_on(base, changes["start"])
     if changes.get("predicted_by") is not None:
@@ -196,7 +202,7 @@ def make_settings(
         **run_length(epochs, steps, minutes),
         **changes,
     )
-    built: dict[str, dict[str, Any]] = _subvoxel_options(settings, base, filling)
+    built: dict[str, dict[str, Any]] = _more_options(settings, base, more)
     built |= {role: _role_options(settings, base, role, given) for role in _ROLES}
     settings = dataclasses.replace(settings, options=built)
     check_settings(settings)
@@ -251,21 +257,24 @@ def _role_options(
     return {**preset, **above, "options": parse_options(plugins.backbone(name), values)}
 
 
-def _subvoxel_options(
+def _more_options(
     settings: Settings, base: Settings, given: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """The options of the network that fills by fractions, if one learns."""
+    """The options of the networks that learn beside the two predictors."""
     from mvd_toolkit.subvoxel import SubvoxelOptions
 
-    if not settings.fills:
-        if given:
-            raise UsageError(
-                f"{min(given)}: fractions are not learned; expected {SOFT_RULE} among the low rules"
-            )
-        return {}
-    place = _Place("subvoxel", SubvoxelOptions, ("width", "blocks"))
-    values = {name.removeprefix("subvoxel."): value for name, value in given.items()}
-    return {"subvoxel": parse_options(place, {**base.options.get("subvoxel", {}), **values})}
+    built = {}
+    for network in settings.more_networks:
+        values = {k.split(".")[1]: v for k, v in given.items() if k.split(".")[0] == network}
+        place = _Place(network, SubvoxelOptions, ("width", "blocks"))
+        built[network] = parse_options(place, {**base.options.get(network, {}), **values})
+    idle = [name for name in given if name.split(".")[0] not in built]
+    if idle:
+        raise UsageError(
+            f"{idle[0]}: that network does not learn; subvoxel does under the low rule "
+            f"{SOFT_RULE}, boundary with --set train.boundary=true"
+        )
+    return built
 
 
 def _learn_on(base: Settings, model: str) -> Settings:
@@ -290,8 +299,8 @@ def _learn_on(base: Settings, model: str) -> Settings:
             for name in ("options", "features", "symmetries", "quantile", "range")
             if name in section
         }
-    if config.subvoxel is not None:
-        changes["options"]["subvoxel"] = dict(config.subvoxel)
+    changes["options"] |= config.more_networks
+    changes["boundary"] = config.boundary is not None
     return dataclasses.replace(base, **changes)
 
 
@@ -413,8 +422,10 @@ def check_settings(settings: Settings) -> None:
         raise UsageError(f"low rules: {settings.kind} predictors see bits only, found {SOFT_RULE}")
     changed = [
         name
-        for name in ("silhouette_weights", "depth_head", "adversarial")
+        for name in ("silhouette_weights", "depth_head", "adversarial", "boundary")
         if getattr(settings, name) != getattr(PRESETS["default"], name)
     ]
     if changed and settings.kind != "view":
         raise UsageError(f"{changed[0]}: preset {settings.preset} has losses of its own")
+    if settings.boundary and settings.predicted_by is not None:
+        raise UsageError("boundary: grids that a reconstructor predicts were not pooled")

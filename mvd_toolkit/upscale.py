@@ -2,8 +2,8 @@
 
 The stage's whole story, in order: fill the grid, guess how it was made, ask the two predictors for
 six fine silhouettes and depths, turn them into ODMs, smooth those, carve them out of the
-nearest-upsampled grid, sweep up the crumbs, pool to the size asked for; docs/method.md tells why.
-No step builds a dense fine grid.
+nearest-upsampled grid, let a network with a seventh opinion redraw the boundary, sweep up the
+crumbs, pool to the size asked for; docs/method.md tells why. No step builds a dense fine grid.
 
 A grid of fractions (rule *soft*) is not carved: each of its coarse voxels gets the number of fine
 ones that it says, the likeliest, which a network of its own tells, or else the depths.
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import _core, ops
-from mvd_toolkit.conventions import SOFT_RULE, bits_rule
+from mvd_toolkit.conventions import LOW_RULES, SOFT_RULE, bits_rule
 from mvd_toolkit.device import usable_device
 from mvd_toolkit.errors import InputError, UsageError
 from mvd_toolkit.fine_odms import compose_odms, face_maps, pad_to_cube, torch_threads
@@ -341,7 +341,20 @@ class Upscaler:
             fine = ops.carve(
                 base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
             )
+        if self.model.boundary is not None and rule in LOW_RULES:
+            with clock("boundary", 0.88), torch_threads(threads):
+                self._redraw(fine, low, rule)
+        with clock("finish", 0.93):
             return finish(fine, low, self.scale, keep_parts=keep_parts)
+
+    def _redraw(self, fine: VoxelGrid, low: VoxelGrid, rule: str) -> None:
+        """Let the boundary's network have its say on a carved grid, in place."""
+        import torch
+
+        assert self.model.boundary is not None
+        words = torch.from_numpy(fine.packed.view(np.int64))[None]
+        dense = torch.from_numpy(low.dense())[None]
+        self.model.boundary.redraw(words, fine.shape[2], dense, rule)
 
     def _upscale_soft(
         self, grid: VoxelGrid, low: VoxelGrid, threads: int, clock: StepClock

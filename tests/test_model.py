@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mvd_toolkit import model_directory, plugins
+from mvd_toolkit.boundary import BoundaryPredictor
 from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError
 from mvd_toolkit.model import ExternalPredictor, Model
 from mvd_toolkit.model_config import Fusion, ModelConfig
@@ -80,13 +81,18 @@ def test_a_model_survives_the_round_trip(tmp_path, kind):
     assert (answer - expected).abs().max() < 0.5
 
 
-def test_the_network_that_fills_by_fractions_comes_along(tmp_path):
-    model = small_model(subvoxel=small_subvoxel())
+def test_networks_beside_the_predictors_come_along(tmp_path):
+    boundary = BoundaryPredictor(4, SubvoxelOptions(4, 1)).eval()
+    model = small_model(subvoxel=small_subvoxel(), boundary=boundary)
     directory = model.save(tmp_path / "model")
     loaded = Model.load(directory)
     assert loaded.config == model.config
-    assert loaded.config.subvoxel == {"width": 8, "blocks": 2}
+    assert loaded.config.more_networks == {
+        "subvoxel": {"width": 8, "blocks": 2},
+        "boundary": {"width": 4, "blocks": 1},
+    }
     assert not loaded.subvoxel.training
+    assert not loaded.boundary.training
     assert loaded.hash == model.hash == model_directory.directory_hash(directory)
     assert loaded.hash != small_model().hash
     for name, value in model.subvoxel.state_dict().items():

@@ -40,7 +40,7 @@ def test_set_options_reach_their_role_and_are_typed():
         ({"options": {"features.colour": "2"}}, "has no option 'features.colour'"),
         (
             {"options": {"subvoxel.width": "2"}},
-            "subvoxel.width: fractions are not learned; expected",
+            "subvoxel.width: that network does not",
         ),
         (
             {"options": {"subvoxel.size": "2"}, "rules": {"soft": 1.0}},
