@@ -28,7 +28,7 @@ _REACH: Final = 7
 _END_REACH: Final = 8
 """Low voxels within which the shape's ends are told."""
 
-CARVED: Final = 1.0
+CARVED: Final = 0.5
 """Log-odds that carving adds to what it kept, and takes from what it cut."""
 
 THRESHOLD: Final = -0.1

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from mvd_toolkit import ops, subvoxel
+from mvd_toolkit import Upscaler, baselines, ops, subvoxel
 from mvd_toolkit.errors import InputError, UnavailableError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.subvoxel import (
@@ -151,3 +151,12 @@ def test_a_batch_of_bits_teaches_nothing_and_breaks_nothing() -> None:
         loss.backward()
         assert figures == {"pixels": 0.0}
         assert all(float(weight.grad.abs().max()) == 0 for weight in predictor.parameters())
+
+
+@pytest.mark.parametrize("normal", [(0.0, 0.0, 1.0), (1.0, 2.0, -5.0), (3.0, -2.0, 2.0)])
+def test_the_default_model_finds_planes_better_than_interpolation(normal: Any) -> None:
+    truth = below_a_plane(96, normal, 1.3)
+    low = ops.coverage(truth, 8)
+    found = Upscaler.load()(low)
+    error, rival = (1 - float(ops.iou(g, truth)) for g in (found, baselines.soft_swap(low, 8)))
+    assert error < 0.6 * rival
