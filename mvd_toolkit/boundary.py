@@ -64,7 +64,7 @@ class BoundaryPredictor(SubvoxelNetwork):
         """
         rules = [bits_rule(INPUT_RULES[i]) for i in rule_index.tolist()]
         places = some_of(boundary_voxels(low, rules))
-        logits = self.answer(Neighbourhood(low, rules).features(places))
+        logits = self(Neighbourhood(low, rules).features(places))
         return self.cross_entropy(logits, odms, places)
 
     @torch.inference_mode()

@@ -1,8 +1,9 @@
 """Upscaling batches where they lie: `upscale`'s steps told by tensors, on a GPU or the CPU.
 
 Grids come in packed and go out packed; between them nothing is copied to the host. On a GPU the
-networks run in bfloat16. What waits for the device: the networks (they look only at pixels that
-the shape covers, and how many those are the host must know) and the check that depths are numbers.
+two predictors run in bfloat16. What waits for the device: the networks (they look only at pixels
+and voxels that the shape covers, and how many those are the host must know) and the check that
+depths are numbers.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def upscale_packed(
 
 
 def fill_packed(model: Model, low: PackedGrids, coverage: torch.Tensor, levels: int) -> PackedGrids:
-    """Upscale a batch of grids of fractions: what the rule *soft* does.
+    """Upscale a batch of grids of fractions by a model that has no network for them.
 
     Args:
         model: its depth predictor ranks the fine voxels where it tells quantiles.

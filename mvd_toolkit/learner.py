@@ -1,4 +1,4 @@
-"""One predictor while it is trained: its optimiser and the moving average of its weights."""
+"""One network while it is trained: its optimiser and the moving average of its weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Learner:
     """A predictor, its optimiser, and its averaged twin, which is what is validated and saved.
 
     Attributes:
-        name: what it is called in logs: silhouette, depth, reconstructor.
+        name: what it is called in logs: silhouette, depth, subvoxel, boundary, reconstructor.
         predictor: the network that takes steps.
         average: the exponential moving average of its weights, in eval mode; without averaging,
             a copy of the weights themselves.

@@ -56,7 +56,7 @@ _Network = TypeVar("_Network", bound=SubvoxelNetwork)
 
 
 class Model:
-    """A silhouette and a depth predictor with their config.
+    """A silhouette and a depth predictor, the networks beside them, if any, and their config.
 
     Attributes:
         config: what config.json holds.
@@ -64,6 +64,9 @@ class Model:
         depth: the same for depth, in fine voxels.
         subvoxel: fills by fractions; None: the depths do.
         boundary: has a say on what was carved; None: nothing has.
+
+    Raises:
+        UsageError: a network is of another scale than the config's.
     """
 
     def __init__(
@@ -79,6 +82,12 @@ class Model:
         self.depth = depth
         self.subvoxel = subvoxel
         self.boundary = boundary
+        for name, network in ((SUBVOXEL, subvoxel), (BOUNDARY, boundary)):
+            if network is not None and network.scale != config.scale:
+                raise UsageError(
+                    f"{name}: expected a network of scale {config.scale}, as the model's, "
+                    f"found one of {network.scale}"
+                )
 
     @classmethod
     def from_predictors(

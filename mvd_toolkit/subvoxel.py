@@ -95,7 +95,7 @@ class SubvoxelNetwork(nn.Module):
         """JSON-able description, enough for `from_config`."""
         return asdict(self.options)
 
-    def answer(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(P, s³) float32 log-odds in C order, of P low voxels."""
         x: torch.Tensor = self.stem(features)
         for block in self.blocks:
@@ -106,7 +106,7 @@ class SubvoxelNetwork(nn.Module):
     def answers(
         self, describe: Callable[[torch.Tensor], torch.Tensor], places: torch.Tensor
     ) -> Iterator[tuple[slice, torch.Tensor]]:
-        """What `answer` gives for many places, some at a time.
+        """What the network tells of many places, some at a time.
 
         Args:
             describe: the features of places.
@@ -120,7 +120,7 @@ class SubvoxelNetwork(nn.Module):
         """
         for begin in range(0, len(places), _VOXELS_AT_ONCE):
             part = slice(begin, begin + _VOXELS_AT_ONCE)
-            logits = self.answer(describe(places[part]))
+            logits = self(describe(places[part]))
             if not bool(torch.isfinite(logits).all()):
                 raise UnavailableError(f"the {self.role} network gave NaN: its weights are damaged")
             yield part, logits
@@ -147,7 +147,7 @@ class SubvoxelPredictor(SubvoxelNetwork):
     role = "subvoxel"
     features = 3 * (2 * _NEAR + 1) ** 3 + 3**3
 
-    def forward(self, coverage: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    def log_odds(self, coverage: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Log-odds of fine voxels.
 
         Args:
@@ -158,7 +158,8 @@ class SubvoxelPredictor(SubvoxelNetwork):
         Returns:
             (P, s³) float32, in C order.
         """
-        return self.answer(Surroundings(coverage).features(places))
+        logits: torch.Tensor = self(Surroundings(coverage).features(places))
+        return logits
 
     def loss(
         self,
@@ -184,7 +185,7 @@ class SubvoxelPredictor(SubvoxelNetwork):
         if coverage is None:
             return self.cross_entropy(odms, odms, torch.zeros((0, 4)))
         places = some_of((coverage > 0) & (coverage < 1))
-        logits = self(coverage, places)
+        logits = self.log_odds(coverage, places)
         return self.cross_entropy(logits, odms, places)
 
     @torch.inference_mode()
@@ -210,7 +211,8 @@ class SubvoxelPredictor(SubvoxelNetwork):
     def _layers(self, coverage: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.bool_]]:
         """(s, s Y, s Z) the fine voxels of each layer of low ones, dense."""
         scale, voxels = self.scale, self.scale**3
-        surroundings = Surroundings(torch.from_numpy(coverage)[None].to(self.head.weight.device))
+        shares = torch.tensor(coverage, device=self.head.weight.device)
+        surroundings = Surroundings(shares[None])
         wanted = covered(coverage, voxels)
         for x, counts in enumerate(wanted):
             whole = (counts == voxels).repeat(scale, 0).repeat(scale, 1)

@@ -110,11 +110,8 @@ class Settings:
 
     @property
     def more_networks(self) -> list[str]:
-        """Those that learn beside the two predictors: to fill by fractions, which chances do not
-        promise, and to have a say on what was carved.
-        """
-        fills = SOFT_RULE in self.rules and self.predicted_by is None
-        return ["subvoxel"] * fills + ["boundary"] * self.boundary
+        """Those that learn beside the two predictors; a run of old, which names none, has none."""
+        return [name for name in _MORE if name in self.options]
 
     def name(self, role: Role) -> str:
         """The backbone or predictor of a role."""
@@ -186,11 +183,12 @@ def make_settings(
     given = dict(options or {})
     changes = {name: value for name, value in changes.items() if value is not None}
     changes = take_training_options(given) | changes
-    more = {name: given.pop(name) for name in list(given) if name.split(".")[0] in _MORE}
+    more = {n: given.pop(n) for n in list(given) if n.startswith(tuple(f"{m}." for m in _MORE))}
     if changes.get("start") is not None:
         base = _learn_on(base, changes["start"])
     if changes.get("predicted_by") is not None:
         _check_predicted(base, changes)
+        changes.setdefault("boundary", False)
         changes["rules"] = {SOFT_RULE: 1.0}
     unknown = set(changes) - {f.name for f in dataclasses.fields(Settings)}
     if unknown:
@@ -263,9 +261,12 @@ def _more_options(
     """The options of the networks that learn beside the two predictors."""
     from mvd_toolkit.subvoxel import SubvoxelOptions
 
+    # Chances do not promise to be kept as fractions do.
+    fills = SOFT_RULE in settings.rules and settings.predicted_by is None
     built = {}
-    for network in settings.more_networks:
-        values = {k.split(".")[1]: v for k, v in given.items() if k.split(".")[0] == network}
+    for network in ["subvoxel"] * fills + ["boundary"] * settings.boundary:
+        prefix = f"{network}."
+        values = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
         place = _Place(network, SubvoxelOptions, ("width", "blocks"))
         built[network] = parse_options(place, {**base.options.get(network, {}), **values})
     idle = [name for name in given if name.split(".")[0] not in built]
@@ -428,4 +429,6 @@ def check_settings(settings: Settings) -> None:
     if changed and settings.kind != "view":
         raise UsageError(f"{changed[0]}: preset {settings.preset} has losses of its own")
     if settings.boundary and settings.predicted_by is not None:
-        raise UsageError("boundary: grids that a reconstructor predicts were not pooled")
+        raise UsageError(
+            "boundary: a reconstructor's grids were not pooled; leave train.boundary out"
+        )

@@ -212,6 +212,8 @@ class Upscaler:
         if low_rule == SOFT_RULE:
             raise UsageError("low rule soft: packed grids have no fractions")
         check_request(low.shape, self.model.config, None, low_rule, fill)
+        if not len(low.words):
+            raise InputError("low: expected at least one grid, found none")
         if low.words.device != self.device:
             raise InputError(
                 f"low: expected grids on {self.device}, found them on {low.words.device}"
@@ -341,6 +343,7 @@ class Upscaler:
             fine = ops.carve(
                 base, odms, self.scale, structure_votes=fusion.structure_votes, threads=threads
             )
+        # It learned from pooled grids, which those that come with chances are not.
         if self.model.boundary is not None and rule in LOW_RULES:
             with clock("boundary", 0.88), torch_threads(threads):
                 self._redraw(fine, low, rule)

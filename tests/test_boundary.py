@@ -92,7 +92,7 @@ def test_what_most_opinions_see_stays(
     assert len(places)
     with torch.no_grad():
         seen = Neighbourhood(cube, [rule] * shape[0]).features(places)
-        scores = predictor.answer(seen).view(-1, *[scale] * 3).numpy()
+        scores = predictor(seen).view(-1, *[scale] * 3).numpy()
     expected, found = (ops.unpack(words, depth).numpy() for words in (before, after))
     for (grid, x, y, z), score in zip(places.tolist(), scores, strict=True):
         block = tuple(slice(scale * i, scale * (i + 1)) for i in (x, y, z))

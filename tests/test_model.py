@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from mvd_toolkit import model_directory, plugins
 from mvd_toolkit.boundary import BoundaryPredictor
-from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError
+from mvd_toolkit.errors import InputError, OutputExistsError, UnavailableError, UsageError
 from mvd_toolkit.model import ExternalPredictor, Model
 from mvd_toolkit.model_config import Fusion, ModelConfig
 from mvd_toolkit.paper import PaperDepth, PaperSilhouette
@@ -99,6 +99,11 @@ def test_networks_beside_the_predictors_come_along(tmp_path):
         assert torch.equal(loaded.subvoxel.state_dict()[name], value.half().float()), name
     parameters = sum(weight.numel() for weight in model.subvoxel.parameters())
     assert f"- Fractions: {parameters:,} parameters" in (directory / "README.md").read_text()
+
+
+def test_a_network_of_another_scale_is_refused():
+    with pytest.raises(UsageError, match="subvoxel: expected a network of scale 4, as the"):
+        small_model(subvoxel=SubvoxelPredictor(8, SubvoxelOptions(4, 1)))
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_each_voxel_holds_exactly_the_likeliest_that_its_fraction_says(
     assert np.array_equal(blocks.sum(-1), wanted)
     places = torch.tensor([[0, *place] for place in np.argwhere(wanted % scale**3)])
     with torch.no_grad():
-        logits = predictor(torch.from_numpy(coverage)[None], places).numpy()
+        logits = predictor.log_odds(torch.from_numpy(coverage)[None], places).numpy()
     for place, scores in zip(places[:, 1:].tolist(), logits, strict=True):
         chosen = blocks[tuple(place)]
         assert scores[chosen].min() >= scores[~chosen].max()

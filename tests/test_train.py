@@ -26,7 +26,7 @@ from mvd_toolkit.silhouette_weights import _boundary
 from mvd_toolkit.subvoxel import SubvoxelOptions
 from mvd_toolkit.testing import make_tiny_dataset
 from mvd_toolkit.train import TrainingStopped, train
-from mvd_toolkit.training_settings import make_settings
+from mvd_toolkit.training_settings import Settings, make_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -326,6 +326,10 @@ def test_more_networks_learn_and_the_model_says_so(dataset, tmp_path):
     assert again.options["boundary"] == {"width": 8, "blocks": 2}
     with pytest.raises(UsageError, match="were not pooled"):
         make_settings(boundary=True, predicted_by="reconstruct")
+    start = str(tmp_path / "run" / "model")
+    assert not make_settings(start=start, predicted_by="reconstruct").more_networks
+    old = Settings.from_dict({**settings.to_dict(), "options": {}})
+    assert not old.more_networks  # as in the run.json of a version that had none
     scores = [line for line in metrics(tmp_path / "run") if "val_iou_soft" in line]
     assert all(line["val_iou_soft"] > line["val_iou_any"] for line in scores)
     with pytest.raises(UsageError, match="paper predictors see bits only, found soft"):

@@ -37,13 +37,13 @@ RUNS = 7
 
 
 def upscale(settings: Settings) -> Iterator[Row]:
-    """mvd upscale 32→256 in process: the share of all but the two networks, by the clock"""
+    """mvd upscale 32→256 in process: the share of all but the networks, by the clock"""
     from mvd_toolkit.batch import Destination, Source
     from mvd_toolkit.upscale_file import UpscaleFile, UpscalerOnDemand
 
     on_demand = UpscalerOnDemand(settings.model)
     model = on_demand.upscaler.model
-    networks = [_Stopwatch(m) for m in (model.silhouette, model.depth)]
+    networks = [_Stopwatch(m) for m in (model.silhouette, model.depth, model.boundary)]
     shares, seconds = [], []
     with tempfile.TemporaryDirectory() as folder:
         source = _low_grid(Path(folder), 32)
