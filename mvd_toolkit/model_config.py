@@ -11,7 +11,7 @@ from mvd_toolkit import __version__
 from mvd_toolkit.conventions import INPUT_RULES, LOW_RULES
 from mvd_toolkit.errors import InputError
 from mvd_toolkit.ops import MAX_WINDOW
-from mvd_toolkit.specs import Role
+from mvd_toolkit.specs import MORE_NETWORKS, Role
 
 SCHEMA: Final = "mvd.model/1"
 
@@ -105,14 +105,14 @@ class ModelConfig:
     @property
     def more_networks(self) -> dict[str, Mapping[str, Any]]:
         """The options of the networks beside the two predictors, by name."""
-        sections = {"subvoxel": self.subvoxel, "boundary": self.boundary}
+        sections = {name: getattr(self, name) for name in MORE_NETWORKS}
         return {name: options for name, options in sections.items() if options is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """The content of config.json."""
         values = {"schema": SCHEMA, **dataclasses.asdict(self)}
         values["rules"] = list(self.rules)
-        for name in ("subvoxel", "boundary"):
+        for name in MORE_NETWORKS:
             if values[name] is None:
                 del values[name]
         return values
@@ -127,7 +127,7 @@ class ModelConfig:
         values = without_schema(values, SCHEMA)
         check_keys(cls, values, "")
         check_type(values["scale"], int, "scale")
-        for key in ("silhouette", "depth", "fusion", "subvoxel", "boundary", "about"):
+        for key in ("silhouette", "depth", "fusion", "about", *MORE_NETWORKS):
             check_type(values.get(key, {}), dict, key)
         rules = values.get("rules", list(LOW_RULES))
         check_type(rules, list, "rules")

@@ -19,14 +19,10 @@ from safetensors import SafetensorError, safe_open
 from mvd_toolkit.errors import InputError, UnavailableError
 from mvd_toolkit.json_text import parse_json
 from mvd_toolkit.model_config import ModelConfig
-from mvd_toolkit.specs import Role
+from mvd_toolkit.specs import MORE_NETWORKS, Role
 
 ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
-SUBVOXEL: Final = "subvoxel"
-"""The network of a model that fills by fractions, if it has one."""
-
-BOUNDARY: Final = "boundary"
-"""That which has a say on what was carved."""
+SUBVOXEL, BOUNDARY = MORE_NETWORKS
 
 PACKAGED: Final = Path(__file__).parent / "weights"
 """The models that come with the package, a directory each."""

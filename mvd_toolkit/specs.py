@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from mvd_toolkit.comparison import Comparison
 
 Role = Literal["silhouette", "depth"]
+
+MORE_NETWORKS: Final = ("subvoxel", "boundary")
+"""The networks that a model may have beside its two predictors: one fills by fractions, one has a
+say on what was carved. Its files, config and training call them so.
+"""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,11 @@ from mvd_toolkit.conventions import INPUT_RULES, SOFT_RULE
 from mvd_toolkit.errors import UnavailableError, UsageError
 from mvd_toolkit.options import parse_options
 from mvd_toolkit.silhouette_weights import SilhouetteWeights
-from mvd_toolkit.specs import Role
+from mvd_toolkit.specs import MORE_NETWORKS, Role
 
 Unit = Literal["epochs", "steps", "minutes"]
 
 _ROLES: Final[tuple[Role, ...]] = ("silhouette", "depth")
-_MORE: Final = ("subvoxel", "boundary")
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Settings:
     @property
     def more_networks(self) -> list[str]:
         """Those that learn beside the two predictors; a run of old, which names none, has none."""
-        return [name for name in _MORE if name in self.options]
+        return [name for name in MORE_NETWORKS if name in self.options]
 
     def name(self, role: Role) -> str:
         """The backbone or predictor of a role."""
@@ -183,7 +182,8 @@ def make_settings(
     given = dict(options or {})
     changes = {name: value for name, value in changes.items() if value is not None}
     changes = take_training_options(given) | changes
-    more = {n: given.pop(n) for n in list(given) if n.startswith(tuple(f"{m}." for m in _MORE))}
+    prefixes = tuple(f"{network}." for network in MORE_NETWORKS)
+    more = {name: given.pop(name) for name in list(given) if name.startswith(prefixes)}
     if changes.get("start") is not None:
         base = _learn_on(base, changes["start"])
     if changes.get("predicted_by") is not None:

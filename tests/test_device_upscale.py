@@ -303,6 +303,8 @@ def test_a_predictor_gone_wrong(model: Model) -> None:
         Upscaler(Model(model.config, ones, nan)).packed(low)
     with pytest.raises(UnavailableError, match=r"expected maps of shape \(3, 6, 18, 18\)"):
         Upscaler(Model(model.config, lambda low, rule: ones(low, rule)[:1], nan)).packed(low)
+    with pytest.raises(InputError, match="low: expected at least one grid, found none"):
+        Upscaler(model).packed(PackedGrids(low.words[:0], low.depth))
 
 
 @pytest.mark.parametrize("shape", [(9, 7, 8), (1, 2, 1), (3, 3, 20)])
