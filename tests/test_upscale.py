@@ -269,7 +269,8 @@ def test_same_bits_for_any_number_of_threads() -> None:
 def test_steps_are_timed_and_told() -> None:
     told: list[tuple[str, float]] = []
     result = upscaler().detailed(ball(8, 3), progress=lambda step, part: told.append((step, part)))
-    assert set(result.seconds) == {"fill", "low_rule", "networks", "smooth", "carve", "pool"}
+    steps = {"fill", "low_rule", "networks", "smooth", "carve", "finish", "pool"}
+    assert set(result.seconds) == steps
     assert [part for _, part in told] == sorted(part for _, part in told)
     assert told[-1] == ("done", 1.0)
 
