@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from mvd_toolkit import ops
 from mvd_toolkit.conventions import FACE_COUNT, INPUT_RULES, LOW_RULES, bits_rule
+from mvd_toolkit.features import base_grids, dilate
 from mvd_toolkit.subvoxel import SubvoxelNetwork, around, some_of
 
 _NEAR: Final = 4
@@ -106,11 +107,9 @@ def boundary_voxels(low: torch.Tensor, rules: list[str]) -> torch.Tensor:
 
     Where grids (B, X, Y, Z) were not pooled by *any*, empty ones beside an occupied one as well.
     """
-    occupied = low.float()[:, None]
-    inner = -F.max_pool3d(-F.pad(occupied, (1,) * 6), 3, stride=1)[:, 0] > 0
-    grown = F.max_pool3d(occupied, 3, stride=1, padding=1)[:, 0] > 0
-    superset = torch.tensor([rule == "any" for rule in rules], device=low.device)
-    return torch.where(superset[:, None, None, None], low, grown) & ~inner
+    index = torch.tensor([INPUT_RULES.index(rule) for rule in rules], device=low.device)
+    beside_empty = dilate(~F.pad(low, (1,) * 6))[:, 1:-1, 1:-1, 1:-1]
+    return base_grids(low, index) & beside_empty
 
 
 class Neighbourhood:

@@ -288,7 +288,7 @@ def _more_network(
 ) -> SubvoxelNetwork:
     """A network beside the predictors, with the weights of the model to start from, if any."""
     network = _MORE[name].from_config(settings.options[name], scale)
-    known = None if start is None else {SUBVOXEL: start.subvoxel, BOUNDARY: start.boundary}[name]
+    known = getattr(start, name, None)
     if known is not None:
         _take_weights(network, known, name)
     return network
