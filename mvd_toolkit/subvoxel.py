@@ -22,13 +22,16 @@ from torch import nn
 from mvd_toolkit import _core
 from mvd_toolkit.conventions import FACE_COUNT, FACE_VIEWS
 from mvd_toolkit.errors import InputError, UnavailableError
+from mvd_toolkit.frames import around, box
 from mvd_toolkit.grid import words_per_line
 
-_NEAR: Final = 2
-"""Low voxels to each side whose fractions are seen."""
+_NEAR: Final = box(range(-2, 3))
+"""Low voxels whose fractions are seen."""
 
-_FAR: Final = 3
-"""How far the cubes of 3³ low voxels lie whose mean is seen."""
+_FAR: Final = box((-3, 0, 3))
+"""The middles of the cubes of 3³ low voxels whose means are seen."""
+
+_REACH: Final = 4
 
 _VOXELS_AT_ONCE: Final = 4096
 _TRAINED_VOXELS: Final = 64
@@ -104,12 +107,12 @@ class SubvoxelNetwork(nn.Module):
         return logits
 
     def answers(
-        self, describe: Callable[[torch.Tensor], torch.Tensor], places: torch.Tensor
+        self, ask: Callable[[torch.Tensor], torch.Tensor], places: torch.Tensor
     ) -> Iterator[tuple[slice, torch.Tensor]]:
         """What the network tells of many places, some at a time.
 
         Args:
-            describe: the features of places.
+            ask: the log-odds of places.
             places: (P, 4) int64, grid, x, y and z.
 
         Yields:
@@ -120,7 +123,7 @@ class SubvoxelNetwork(nn.Module):
         """
         for begin in range(0, len(places), _VOXELS_AT_ONCE):
             part = slice(begin, begin + _VOXELS_AT_ONCE)
-            logits = self(describe(places[part]))
+            logits = ask(places[part])
             if not bool(torch.isfinite(logits).all()):
                 raise UnavailableError(f"the {self.role} network gave NaN: its weights are damaged")
             yield part, logits
@@ -145,7 +148,7 @@ class SubvoxelPredictor(SubvoxelNetwork):
     """Tells by the fractions around it which fine voxels of a partly covered one are occupied."""
 
     role = "subvoxel"
-    features = 3 * (2 * _NEAR + 1) ** 3 + 3**3
+    features = 3 * len(_NEAR) + len(_FAR)
 
     def log_odds(self, coverage: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Log-odds of fine voxels.
@@ -234,9 +237,12 @@ class SubvoxelPredictor(SubvoxelNetwork):
         device = self.head.weight.device
         counts = torch.from_numpy(wanted).to(device)[:, None]
         chosen = []
-        for part, logits in self.answers(
-            surroundings.features, torch.from_numpy(places).to(device)
-        ):
+
+        def ask(places: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self(surroundings.features(places))
+            return logits
+
+        for part, logits in self.answers(ask, torch.from_numpy(places).to(device)):
             order = logits.argsort(dim=1, descending=True, stable=True)
             ranks = torch.arange(logits.shape[1], device=device).expand_as(order)
             kept = torch.empty_like(order, dtype=torch.bool)
@@ -271,30 +277,16 @@ class Surroundings:
 
     def __init__(self, coverage: torch.Tensor) -> None:
         """Of grids (B, X, Y, Z), float32 in [0, 1]; empty outside."""
-        self._reach = _FAR + 1
-        self._fractions = F.pad(coverage, (self._reach,) * 6)
+        self._fractions = F.pad(coverage, (_REACH,) * 6)
         self._means = F.avg_pool3d(self._fractions[:, None], 3, stride=1, padding=1)[:, 0]
 
     def features(self, places: torch.Tensor) -> torch.Tensor:
         """(P, C) float32 of places (P, 4) int64: grid, x, y and z."""
-        reach = self._reach
-        centres = places + places.new_tensor([0, reach, reach, reach])
-        near = around(self._fractions, centres, range(-_NEAR, _NEAR + 1))
-        far = around(self._means, centres, (-_FAR, 0, _FAR))
+        centres = places + places.new_tensor([0, _REACH, _REACH, _REACH])
+        near = around(self._fractions, centres, _NEAR)
+        far = around(self._means, centres, _FAR)
         partial = (near > 0) & (near < 1)
         return torch.cat([near, partial.float(), (near + 1e-6).pow(1 / 3), far], dim=1)
-
-
-def around(
-    grids: torch.Tensor, places: torch.Tensor, steps: range | tuple[int, ...]
-) -> torch.Tensor:
-    """(P, steps³) what grids (B, X, Y, Z) hold at all combinations of steps from places."""
-    _, x, y, z = grids.shape
-    offsets = torch.tensor(
-        [(i * y + j) * z + k for i in steps for j in steps for k in steps], device=grids.device
-    )
-    grid, u, v, w = places.unbind(1)
-    return grids.flatten()[(((grid * x + u) * y + v) * z + w)[:, None] + offsets]
 
 
 def some_of(asked: torch.Tensor) -> torch.Tensor:

@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from mvd_toolkit import Upscaler, boundary, ops, subvoxel
-from mvd_toolkit.boundary import BoundaryPredictor, Neighbourhood, boundary_voxels
+from mvd_toolkit import Upscaler, ops, subvoxel
+from mvd_toolkit.boundary import (
+    BoundaryPredictor,
+    Neighbourhood,
+    boundary_voxels,
+    most_promising,
+)
 from mvd_toolkit.errors import UnavailableError
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.model import Model
 from mvd_toolkit.subvoxel import SubvoxelOptions
+from mvd_toolkit.symmetry import SYMMETRIES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,24 +55,49 @@ def test_the_boundary_is_where_occupied_and_empty_voxels_touch(rule: str) -> Non
     assert np.array_equal(boundary_voxels(low, [rule])[0].numpy(), expected)
 
 
-def test_it_sees_the_voxels_about_one_and_where_the_shape_ends() -> None:
-    low = torch.zeros(1, 9, 9, 9, dtype=torch.bool)
-    low[0, :, 2:7, 3:5] = random_low(9, 5, 2)
+def test_it_sees_the_voxels_about_one_and_what_the_shape_is_like() -> None:
+    """All of it in the voxel's frame: as it would be seen if the grid were turned so."""
+    low = torch.zeros(1, 12, 12, 12, dtype=torch.bool)
+    low[0, :, 2:9, 3:7] = random_low(12, 7, 4)
     low[0, [0, -1], 2, 3] = True
-    place = (1, 6, 4)
-    features = Neighbourhood(low, ["centre"]).features(torch.tensor([[0, *place]]))[0].numpy()
-    wide = np.pad(low[0].numpy(), 8).astype(float)
-    x, y, z = (i + 8 for i in place)
-    near = wide[x - 4 : x + 5, y - 4 : y + 5, z - 4 : z + 5].ravel()
-    far = [
+    places = torch.tensor([[0, 1, 6, 4], [0, 11, 2, 3], [0, 5, 8, 6], [0, 0, 4, 5]])
+    features, frames = Neighbourhood(low, ["centre"]).features(places)
+    assert len(set(frames.index.tolist())) > 1
+    numbers = torch.arange(12**3).view(12, 12, 12)
+    for place, index, seen in zip(places[:, 1:], frames.index, features.numpy(), strict=True):
+        symmetry = SYMMETRIES[index]
+        number = numbers[tuple(place)]
+        at = (symmetry.grid(numbers) == number).nonzero()[0].tolist()
+        expected = what_is_seen(symmetry.grid(low[0]).numpy(), at)
+        np.testing.assert_allclose(seen, [*expected, 0, 0, 1], atol=1e-6)
+
+
+def what_is_seen(low: np.ndarray, at: list[int]) -> list[float]:
+    """Plainly, of one voxel of a grid (N, N, N) that is turned already; without the rule."""
+    wide = np.pad(low, 16).astype(float)
+    x, y, z = (i + 16 for i in at)
+    seen = [*wide[x - 4 : x + 5, y - 4 : y + 5, z - 4 : z + 5].ravel()]
+    seen += [
         wide[x + i - 1 : x + i + 2, y + j - 1 : y + j + 2, z + k - 1 : z + k + 2].mean()
         for i, j, k in itertools.product((-6, -3, 0, 3, 6), repeat=3)
     ]
-    y_line, z_line = (np.flatnonzero(low[0].numpy().any(axes)) for axes in ((0, 2), (0, 1)))
-    ends = [1 / 8, 7 / 8, 1, 1]
-    ends += [(6 - y_line[0]) / 8, (y_line[-1] - 6) / 8, 0, 0]
-    ends += [(4 - z_line[0]) / 8, (z_line[-1] - 4) / 8, 0, 0]
-    np.testing.assert_allclose(features, [*near, *far, *ends, 0, 0, 1], atol=1e-6)
+    for i, j, k in itertools.product(range(-15, 16), repeat=3):
+        far, zeros = max(abs(i), abs(j), abs(k)), (i, j, k).count(0)
+        if far > 4 and (zeros == 2 or (zeros == 1 and far <= 7)):
+            seen.append(wide[x + i, y + j, z + k])
+    lines = [low.any(axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    ends = [(np.flatnonzero(line)[0], np.flatnonzero(line)[-1]) for line in lines]
+    for i, (first, last) in zip(at, ends, strict=True):
+        seen += [np.clip(i - first, -1, 8) / 8, np.clip(last - i, -1, 8) / 8]
+    seen += [first == 0 and last == len(low) - 1 for first, last in ends]
+    for i, axes in zip(at, ((1, 2), (0, 2), (0, 1)), strict=True):
+        sizes = low.sum(axes)
+        seen += [*(np.pad(sizes, 8) / sizes.max())[i : i + 17]]
+    for axis in range(3):
+        lines = np.moveaxis(low, axis, 2).reshape(-1, len(low))
+        runs = [len([*run]) for line in lines for full, run in itertools.groupby(line) if full]
+        seen += [runs.count(length) / len(runs) for length in range(1, 7)]
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -91,19 +122,41 @@ def test_what_most_opinions_see_stays(
     places = boundary_voxels(low, [rule] * shape[0]).nonzero()
     assert len(places)
     with torch.no_grad():
-        seen = Neighbourhood(cube, [rule] * shape[0]).features(places)
-        scores = predictor(seen).view(-1, *[scale] * 3).numpy()
+        seen = Neighbourhood(cube, [rule] * shape[0])
+        scores = predictor.log_odds(seen, places).view(-1, *[scale] * 3).numpy()
     expected, found = (ops.unpack(words, depth).numpy() for words in (before, after))
-    for (grid, x, y, z), score in zip(places.tolist(), scores, strict=True):
-        block = tuple(slice(scale * i, scale * (i + 1)) for i in (x, y, z))
-        opinion = np.where(expected[grid][block], boundary.CARVED, -boundary.CARVED)
-        expected[grid][block] = score + opinion > boundary.THRESHOLD
+    for number, grid in enumerate(expected):
+        levels = np.full(grid.shape, np.nan)
+        for (of, x, y, z), score in zip(places.tolist(), scores, strict=True):
+            block = tuple(slice(scale * i, scale * (i + 1)) for i in (x, y, z))
+            if of == number:
+                level = np.floor(score / np.float32(0.1)).clip(-40, 39)
+                levels[block] = level + np.where(grid[block], 5, -5)
+        asked = ~np.isnan(levels)
+        grid[asked] = levels[asked] >= best_level(levels[asked], grid[~asked].sum())
     assert np.array_equal(found, expected)
     assert not torch.equal(before, after)
     again = before.clone()
     monkeypatch.setattr(subvoxel, "_VOXELS_AT_ONCE", 5)
     predictor.redraw(again, depth, low, rule)
     assert torch.equal(again, after)
+
+
+def best_level(levels: np.ndarray, sure: int) -> int:
+    """The tenth of log-odds from which on voxels stay with the highest IoU to be expected."""
+    chances = 1 / (1 + np.exp(-0.1 * (levels + 0.5)))
+    promised = {}
+    for least in range(-10, 6):
+        stays = levels >= least
+        union = sure + stays.sum() + chances[~stays].sum()
+        promised[least] = (sure + chances[stays].sum()) / union
+    return max(promised, key=promised.__getitem__)
+
+
+def test_a_thin_thing_keeps_what_is_less_likely() -> None:
+    counts = torch.zeros(2, 90, dtype=torch.int64)
+    counts[:, [45 - 3, 45 + 2]] = 100  # log-odds of -0.25 and 0.25
+    assert most_promising(counts, torch.tensor([0, 10_000])).tolist() == [-10, -2]
 
 
 def test_damaged_weights_are_told() -> None:
