@@ -3,8 +3,8 @@
 The six faces each see a shape from one side. This network sees the low grid around one coarse voxel
 at the boundary, in space, and tells the log-odds of each of its fine ones; what carving kept or cut
 adds to them, and what is likely enough stays. So a fine voxel stands that most opinions see, where
-carving alone needs all six. It looks at coarse voxels only, one by one, as many as the surface is
-large.
+carving alone needs all six; how likely is enough, the shape's own probabilities say. It looks at
+coarse voxels only, one by one, as many as the surface is large.
 """
 
 from __future__ import annotations
@@ -128,8 +128,7 @@ class BoundaryPredictor(SubvoxelNetwork):
         """
         rules, s = [rule] * len(low), self.scale
         low = low.to(self.head.weight.device)
-        asked = boundary_voxels(low, rules)
-        places = asked.nonzero()
+        places = boundary_voxels(low, rules).nonzero()
         seen = Neighbourhood(padded_to_cubes(low), rules)
 
         def ask(places: torch.Tensor) -> torch.Tensor:
@@ -137,7 +136,7 @@ class BoundaryPredictor(SubvoxelNetwork):
 
         levels = torch.empty((len(places), s**3), dtype=torch.int8, device=fine.device)
         for part, logits in self.answers(ask, places):
-            level = (logits / _LEVEL).floor().clamp(-_HIGHEST, _HIGHEST - 1)
+            level = (logits.float() / _LEVEL).floor().clamp(-_HIGHEST, _HIGHEST - 1)
             levels[part] = level.to(fine.device, torch.int8)
         places = places.to(fine.device)
         counts = torch.zeros((len(low), 2 * _MIDDLE), dtype=torch.int64, device=fine.device)

@@ -94,7 +94,7 @@ class Frames:
         permutations = torch.full((3, 3), -1, device=around.device)
         for place, symmetry in enumerate(SYMMETRIES[::8]):
             permutations[symmetry.axes[0], symmetry.axes[1]] = place
-        flips = (moments > 0).long() @ torch.tensor([4, 2, 1], device=around.device)
+        flips = ((moments > 0) * torch.tensor([4, 2, 1], device=around.device)).sum(1)
         return cls(8 * permutations[first, second] + flips)
 
     def values(self, values: torch.Tensor, turned: torch.Tensor) -> torch.Tensor:
