@@ -117,6 +117,9 @@ class BoundaryPredictor(SubvoxelNetwork):
     def redraw(self, fine: torch.Tensor, depth: int, low: torch.Tensor, rule: str) -> None:
         """Decide anew, in place, which fine voxels at the boundary of carved grids stay.
 
+        Log-odds count by their tenths, from -4 to 4, and `most_promising` says for each grid from
+        which on voxels stay. A byte is held for each fine voxel of the boundary.
+
         Args:
             fine: (B, s X, s Y, W) int64 words of carved grids.
             depth: s Z.
@@ -144,7 +147,7 @@ class BoundaryPredictor(SubvoxelNetwork):
         for x, rows, grid, y, z in _by_layer(places):
             dense = ops.unpack(fine[:, x * s : (x + 1) * s], depth)
             kept = _blocks(dense, s)[grid, :, y, :, z, :].flatten(1)
-            level = levels[rows] + torch.where(kept, CARVED, -CARVED).to(torch.int8)
+            level = levels[rows] + (2 * CARVED * kept.to(torch.int8) - CARVED)
             levels[rows] = level
             of_grid = (2 * _MIDDLE * grid[:, None]).int() + level + _MIDDLE
             counts += of_grid.flatten().bincount(minlength=counts.numel()).view_as(counts)
@@ -238,8 +241,9 @@ class Neighbourhood:
         grid, place = places[:, 0], places[:, 1:]
         first, last, spans = self._ends[grid].unbind(2)  # (P, 3) each
         ends = torch.stack([place - first, last - place], dim=2).clamp(-1, _END_REACH) / _END_REACH
+        axes = torch.arange(3, device=places.device)
         beside = torch.arange(2 * _LAYERS + 1, device=places.device)
-        layers = self._layers[grid[:, None, None], beside[:3, None], place[:, :, None] + beside]
+        layers = self._layers[grid[:, None, None], axes[:, None], place[:, :, None] + beside]
         told = [
             frames.values(near, turned(_NEAR)),
             frames.values(far, turned(_FAR)),

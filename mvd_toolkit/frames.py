@@ -38,7 +38,7 @@ def turned(offsets: tuple[Offset, ...]) -> torch.Tensor:
                 source[axis] = -step if symmetry.flips[axis] else step
             sources.append(places[source[0], source[1], source[2]])
         rows.append(sources)
-    return torch.tensor(rows)
+    return torch.tensor(rows, device="cpu")
 
 
 def box(steps: Sequence[int]) -> tuple[Offset, ...]:

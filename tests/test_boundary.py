@@ -60,16 +60,18 @@ def test_it_sees_the_voxels_about_one_and_what_the_shape_is_like() -> None:
     low = torch.zeros(1, 12, 12, 12, dtype=torch.bool)
     low[0, :, 2:9, 3:7] = random_low(12, 7, 4)
     low[0, [0, -1], 2, 3] = True
-    places = torch.tensor([[0, 1, 6, 4], [0, 11, 2, 3], [0, 5, 8, 6], [0, 0, 4, 5]])
-    features, frames = Neighbourhood(low, ["centre"]).features(places)
+    low = torch.cat([low, random_low(1, 12, 12, 12) & (torch.arange(12) > 3)])
+    places = torch.tensor([[0, 1, 6, 4], [0, 11, 2, 3], [0, 5, 8, 6], [0, 0, 4, 5], [1, 7, 0, 4]])
+    features, frames = Neighbourhood(low, ["centre", "any"]).features(places)
     assert len(set(frames.index.tolist())) > 1
     numbers = torch.arange(12**3).view(12, 12, 12)
-    for place, index, seen in zip(places[:, 1:], frames.index, features.numpy(), strict=True):
+    for place, index, seen in zip(places, frames.index, features.numpy(), strict=True):
         symmetry = SYMMETRIES[index]
-        number = numbers[tuple(place)]
+        number = numbers[tuple(place[1:])]
         at = (symmetry.grid(numbers) == number).nonzero()[0].tolist()
-        expected = what_is_seen(symmetry.grid(low[0]).numpy(), at)
-        np.testing.assert_allclose(seen, [*expected, 0, 0, 1], atol=1e-6)
+        expected = what_is_seen(symmetry.grid(low[place[0]]).numpy(), at)
+        rule = [1, 0, 0] if place[0] else [0, 0, 1]
+        np.testing.assert_allclose(seen, [*expected, *rule], atol=1e-6)
 
 
 def what_is_seen(low: np.ndarray, at: list[int]) -> list[float]:
@@ -151,6 +153,19 @@ def best_level(levels: np.ndarray, sure: int) -> int:
         union = sure + stays.sum() + chances[~stays].sum()
         promised[least] = (sure + chances[stays].sum()) / union
     return max(promised, key=promised.__getitem__)
+
+
+def test_each_grid_of_a_batch_is_decided_by_itself() -> None:
+    """A solid one, of which most is sure, a thin one, and an empty one."""
+    low = torch.zeros(3, 7, 7, 7, dtype=torch.bool)
+    low[0, 1:6], low[1, :, 3] = True, True
+    predictor, fine = small(), carved(low, 4)
+    together = fine.clone()
+    predictor.redraw(together, 28, low, "any")
+    for number, words in enumerate(fine):
+        predictor.redraw(words[None], 28, low[number][None], "any")
+    assert torch.equal(together, fine)
+    assert not together[2].any()
 
 
 def test_a_thin_thing_keeps_what_is_less_likely() -> None:
