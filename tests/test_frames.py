@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mvd_toolkit.frames import Frames, cube, turned
+from mvd_toolkit.frames import Frames, box, turned
 from mvd_toolkit.symmetry import SYMMETRIES
 
-NEAR = tuple((i // 2, j // 2, k // 2) for i, j, k in cube(5))
+NEAR = box(range(-2, 3))
 
 
 def patches(count: int) -> torch.Tensor:
