@@ -13,6 +13,7 @@ import torch
 from strategies import noise
 
 from mvd_toolkit import _arrays, _core, device_upscale, ops
+from mvd_toolkit.boundary import BoundaryPredictor
 from mvd_toolkit.device_core import DeviceCore
 from mvd_toolkit.errors import InputError, UnavailableError, UsageError
 from mvd_toolkit.grid import VoxelGrid
@@ -21,6 +22,7 @@ from mvd_toolkit.model import Fusion, Model, ModelConfig
 from mvd_toolkit.ops import depth_maps, packing
 from mvd_toolkit.packed import PackedGrids
 from mvd_toolkit.predictors import DepthPredictor, SilhouettePredictor
+from mvd_toolkit.subvoxel import SubvoxelOptions
 from mvd_toolkit.upscale import SOFT_LEVELS, Upscaler
 from mvd_toolkit.view_predictor import ViewConfig
 
@@ -51,15 +53,17 @@ def model() -> Model:
     torch.manual_seed(0)
     config = ViewConfig(scale=SCALE, options={"width": 4, "blocks": 1, "top_blocks": 1})
     silhouette, depth = SilhouettePredictor(config), DepthPredictor(config)
+    boundary = BoundaryPredictor(SCALE, SubvoxelOptions(16, 1)).eval()
+    torch.nn.init.normal_(boundary.head.weight)
     for predictor in (silhouette, depth):
         for weight in predictor.parameters():
             torch.nn.init.normal_(weight, std=0.3)
         predictor.eval()
     rules = ("any", "half", "centre", "soft")
     fusion = Fusion(smooth_threshold=3.0)
-    sections = {"silhouette": {}, "depth": {}}
+    sections = {"silhouette": {}, "depth": {}, "boundary": boundary.config()}
     told = ModelConfig(scale=SCALE, rules=rules, fusion=fusion, **sections)
-    return Model(told, silhouette, depth)
+    return Model(told, silhouette, depth, boundary=boundary)
 
 
 def some_grids(shape: tuple[int, int, int] = (7, 6, 9), count: int = 3) -> list[VoxelGrid]:
