@@ -23,7 +23,7 @@ import torch
 from mvd_toolkit import _core, ops
 from mvd_toolkit._arrays import Grids, Shape
 from mvd_toolkit.boundary import padded_to_cubes
-from mvd_toolkit.conventions import SOFT_RULE
+from mvd_toolkit.conventions import FULL_COVERAGE, SOFT_RULE
 from mvd_toolkit.errors import UnavailableError
 from mvd_toolkit.finishing import finish
 from mvd_toolkit.grid import VoxelGrid, words_per_line
@@ -90,7 +90,7 @@ def fill_packed(model: Model, low: PackedGrids, coverage: torch.Tensor, levels: 
         depths = _as_uint16(maps.float().round())
     else:
         depths = torch.empty((len(low), 0, 6, n, n), dtype=torch.uint16, device=coverage.device)
-    whole = _as_uint16((coverage.double() * 65535).round())
+    whole = _as_uint16((coverage.double() * FULL_COVERAGE).round())
     scores = ops.soft_scores(depths.shape[1])
     filled, told = (t.numpy() if grids.core is _core else t for t in (whole, depths))
     fine = grids.core.soft_rank(filled, told, *scores, scale, ops.SWAP_ROUNDS)

@@ -20,25 +20,28 @@ import torch.nn.functional as F
 from torch import nn
 
 from mvd_toolkit import _core
-from mvd_toolkit.conventions import FACE_COUNT, FACE_VIEWS
+from mvd_toolkit.conventions import FACE_COUNT, FACE_VIEWS, FULL_COVERAGE
 from mvd_toolkit.errors import InputError, UnavailableError
-from mvd_toolkit.frames import around, box
+from mvd_toolkit.frames import Frames, around, box, cube, turned
 from mvd_toolkit.grid import words_per_line
 
-_NEAR: Final = box(range(-2, 3))
+_NEAR: Final = box(range(-3, 4))
 """Low voxels whose fractions are seen."""
 
-_FAR: Final = box((-3, 0, 3))
+_INNER: Final = box(range(-2, 3))
+"""Those of them whose fractions' cube roots are seen, and whether they are partly covered."""
+
+_FAR: Final = box(range(-6, 7, 3))
 """The middles of the cubes of 3³ low voxels whose means are seen."""
 
-_REACH: Final = 4
+_REACH: Final = 7
+
+_SHADES: Final = 255
+"""Fractions are told apart by so many steps when frames are chosen."""
 
 _VOXELS_AT_ONCE: Final = 4096
 _TRAINED_VOXELS: Final = 64
 """Of each grid, that a training step looks at."""
-
-FULL: Final = 65535
-"""The coverage of an occupied voxel where it is a whole number, as the core has it."""
 
 
 @dataclass(frozen=True)
@@ -145,24 +148,18 @@ class SubvoxelNetwork(nn.Module):
 
 
 class SubvoxelPredictor(SubvoxelNetwork):
-    """Tells by the fractions around it which fine voxels of a partly covered one are occupied."""
+    """Tells by the fractions around it which fine voxels of a partly covered one are occupied.
+
+    Both what it sees and what it tells are in the voxel's own frame; see `frames`.
+    """
 
     role = "subvoxel"
-    features = 3 * len(_NEAR) + len(_FAR)
+    features = len(_NEAR) + 2 * len(_INNER) + len(_FAR)
 
-    def log_odds(self, coverage: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Log-odds of fine voxels.
-
-        Args:
-            coverage: (B, X, Y, Z) float32 in [0, 1], the occupied fraction of each low voxel;
-                empty outside.
-            places: (P, 4) int64, grid, x, y and z of the low voxels that are asked for.
-
-        Returns:
-            (P, s³) float32, in C order.
-        """
-        logits: torch.Tensor = self(Surroundings(coverage).features(places))
-        return logits
+    def log_odds(self, seen: Surroundings, places: torch.Tensor) -> torch.Tensor:
+        """(P, s³) float32 log-odds of the fine voxels, in C order, of places (P, 4) int64."""
+        features, frames = seen.features(places)
+        return frames.values_back(self(features), turned(cube(self.scale)))
 
     def loss(
         self,
@@ -188,7 +185,7 @@ class SubvoxelPredictor(SubvoxelNetwork):
         if coverage is None:
             return self.cross_entropy(odms, odms, torch.zeros((0, 4)))
         places = some_of((coverage > 0) & (coverage < 1))
-        logits = self.log_odds(coverage, places)
+        logits = self.log_odds(Surroundings(coverage), places)
         return self.cross_entropy(logits, odms, places)
 
     @torch.inference_mode()
@@ -239,8 +236,7 @@ class SubvoxelPredictor(SubvoxelNetwork):
         chosen = []
 
         def ask(places: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self(surroundings.features(places))
-            return logits
+            return self.log_odds(surroundings, places)
 
         for part, logits in self.answers(ask, torch.from_numpy(places).to(device)):
             order = logits.argsort(dim=1, descending=True, stable=True)
@@ -263,30 +259,41 @@ def covered(coverage: npt.NDArray[np.float32], voxels: int) -> npt.NDArray[np.in
     >>> covered(np.array([0.0, 0.5, 1.0], np.float32), 512).tolist()
     [0, 256, 512]
     """
-    whole = np.rint(coverage.astype(np.float64) * FULL).astype(np.int64)
-    counts: npt.NDArray[np.int64] = (2 * whole * voxels + FULL) // (2 * FULL)
+    whole = np.rint(coverage.astype(np.float64) * FULL_COVERAGE).astype(np.int64)
+    doubled = 2 * whole * voxels + FULL_COVERAGE
+    counts: npt.NDArray[np.int64] = doubled // (2 * FULL_COVERAGE)
     return counts
 
 
 class Surroundings:
     """What the network sees of low voxels.
 
-    The fractions of the 5³ voxels about each, whether they are partly covered, the cube roots of
-    the fractions (how thick a thing is that covers little), and the means of 3³ cubes of 3³ voxels.
+    Each in its frame: the fractions of the 7³ voxels about it; of 5³ of them whether they are
+    partly covered, and the cube roots (how thick a thing is that covers little); the means of 5³
+    cubes of 3³ voxels.
     """
 
     def __init__(self, coverage: torch.Tensor) -> None:
         """Of grids (B, X, Y, Z), float32 in [0, 1]; empty outside."""
         self._fractions = F.pad(coverage, (_REACH,) * 6)
-        self._means = F.avg_pool3d(self._fractions[:, None], 3, stride=1, padding=1)[:, 0]
+        self._means = F.avg_pool3d(self._fractions[:, None], 3, stride=1)[:, 0]
 
-    def features(self, places: torch.Tensor) -> torch.Tensor:
-        """(P, C) float32 of places (P, 4) int64: grid, x, y and z."""
-        centres = places + places.new_tensor([0, _REACH, _REACH, _REACH])
+    def features(self, places: torch.Tensor) -> tuple[torch.Tensor, Frames]:
+        """(P, C) float32 of places (P, 4) int64, grid, x, y and z, and the frames they are in."""
+        centres = places + places.new_tensor([0, *[_REACH] * 3])
+        inside = places + places.new_tensor([0, *[_REACH - 1] * 3])
         near = around(self._fractions, centres, _NEAR)
-        far = around(self._means, centres, _FAR)
-        partial = (near > 0) & (near < 1)
-        return torch.cat([near, partial.float(), (near + 1e-6).pow(1 / 3), far], dim=1)
+        inner = around(self._fractions, centres, _INNER)
+        far = around(self._means, inside, _FAR)
+        frames = Frames.of((_SHADES * inner).round(), _INNER)
+        inner = frames.values(inner, turned(_INNER))
+        told = [
+            frames.values(near, turned(_NEAR)),
+            ((inner > 0) & (inner < 1)).float(),
+            (inner + 1e-6).pow(1 / 3),
+            frames.values(far, turned(_FAR)),
+        ]
+        return torch.cat(told, dim=1), frames
 
 
 def some_of(asked: torch.Tensor) -> torch.Tensor:

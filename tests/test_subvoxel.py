@@ -19,6 +19,7 @@ from mvd_toolkit.subvoxel import (
     Surroundings,
     true_subvoxels,
 )
+from mvd_toolkit.symmetry import SYMMETRIES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,21 +43,31 @@ def below_a_plane(edge: int, normal: tuple[float, float, float], at: float) -> V
     return VoxelGrid.from_dense(inside)
 
 
-def test_it_sees_the_fractions_about_a_voxel_and_nothing_outside() -> None:
-    coverage = fractions(5, 6, 7)
-    place = (4, 1, 3)
-    at = torch.tensor([[0, *place]])
-    features = Surroundings(torch.from_numpy(coverage)[None]).features(at)[0]
-    wide = np.pad(coverage, 5)
-    x, y, z = (i + 5 for i in place)
-    near = wide[x - 2 : x + 3, y - 2 : y + 3, z - 2 : z + 3].ravel()
+def test_it_sees_the_fractions_about_a_voxel_in_its_frame_and_nothing_outside() -> None:
+    coverage = fractions(9, 9, 9)
+    places = torch.tensor([[0, 8, 1, 3], [0, 4, 4, 4], [0, 0, 7, 5], [0, 2, 6, 0]])
+    features, frames = Surroundings(torch.from_numpy(coverage)[None]).features(places)
+    assert len(set(frames.index.tolist())) > 1
+    numbers = torch.arange(9**3).view(9, 9, 9)
+    for place, index, seen in zip(places, frames.index, features.numpy(), strict=True):
+        symmetry = SYMMETRIES[index]
+        at = (symmetry.grid(numbers) == numbers[tuple(place[1:])]).nonzero()[0].tolist()
+        expected = what_is_seen(symmetry.grid(torch.from_numpy(coverage)).numpy(), at)
+        np.testing.assert_allclose(seen, expected, atol=1e-5)
+
+
+def what_is_seen(coverage: npt.NDArray[np.float32], at: list[int]) -> npt.NDArray[np.float32]:
+    """Plainly, of one voxel of a grid that is turned already."""
+    wide = np.pad(coverage, 8)
+    x, y, z = (i + 8 for i in at)
+    near = wide[x - 3 : x + 4, y - 3 : y + 4, z - 3 : z + 4]
+    inner = near[1:-1, 1:-1, 1:-1].ravel()
     far = [
         wide[x + i - 1 : x + i + 2, y + j - 1 : y + j + 2, z + k - 1 : z + k + 2].mean()
-        for i, j, k in itertools.product((-3, 0, 3), repeat=3)
+        for i, j, k in itertools.product((-6, -3, 0, 3, 6), repeat=3)
     ]
-    partial = (near > 0) & (near < 1)
-    expected = np.concatenate([near, partial, np.cbrt(near + 1e-6), far])
-    np.testing.assert_allclose(features.numpy(), expected, atol=1e-5)
+    partial = (inner > 0) & (inner < 1)
+    return np.concatenate([near.ravel(), partial, np.cbrt(inner + 1e-6), far])
 
 
 def test_the_truth_is_what_no_face_sees_past() -> None:
@@ -89,7 +100,8 @@ def test_each_voxel_holds_exactly_the_likeliest_that_its_fraction_says(
     assert np.array_equal(blocks.sum(-1), wanted)
     places = torch.tensor([[0, *place] for place in np.argwhere(wanted % scale**3)])
     with torch.no_grad():
-        logits = predictor.log_odds(torch.from_numpy(coverage)[None], places).numpy()
+        seen = Surroundings(torch.from_numpy(coverage)[None])
+        logits = predictor.log_odds(seen, places).numpy()
     for place, scores in zip(places[:, 1:].tolist(), logits, strict=True):
         chosen = blocks[tuple(place)]
         assert scores[chosen].min() >= scores[~chosen].max()

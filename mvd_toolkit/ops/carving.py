@@ -18,7 +18,7 @@ from mvd_toolkit._arrays import (
     check_odm_edge,
     same_core,
 )
-from mvd_toolkit.conventions import FACE_COUNT
+from mvd_toolkit.conventions import FACE_COUNT, FULL_COVERAGE
 from mvd_toolkit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -140,7 +140,9 @@ def soft_rank(
             "coverage: expected (X, Y, Z) floats between 0 and 1, "
             f"found {shares.dtype} of shape {shares.shape}"
         )
-    whole = np.ascontiguousarray(np.rint(shares.astype(np.float64) * 65535).astype(np.uint16))
+    whole = np.ascontiguousarray(
+        np.rint(shares.astype(np.float64) * FULL_COVERAGE).astype(np.uint16)
+    )
     n = scale * max(whole.shape)
     maps = np.empty((0, FACE_COUNT, n, n), np.uint16) if odms is None else np.asarray(odms)
     if maps.shape[1:] != (FACE_COUNT, n, n) or maps.dtype != np.uint16:
