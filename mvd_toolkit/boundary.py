@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from mvd_toolkit import ops
 from mvd_toolkit.conventions import FACE_COUNT, INPUT_RULES, LOW_RULES, bits_rule
 from mvd_toolkit.features import base_grids, dilate
-from mvd_toolkit.frames import Frames, Offset, around, box, cube, turned
+from mvd_toolkit.frames import Frames, Offset, around, box, turned
 from mvd_toolkit.subvoxel import SubvoxelNetwork, some_of
 
 _NEAR: Final = box(range(-4, 5))
@@ -66,10 +66,7 @@ _MIDDLE: Final = _HIGHEST + CARVED
 
 
 class BoundaryPredictor(SubvoxelNetwork):
-    """Tells by the low grid around it which fine voxels of a boundary voxel are occupied.
-
-    Both what it sees and what it tells are in the voxel's own frame; see `frames`.
-    """
+    """Tells by the low grid around it which fine voxels of a boundary voxel are occupied."""
 
     role = "boundary"
     features = (
@@ -81,11 +78,6 @@ class BoundaryPredictor(SubvoxelNetwork):
         + 3 * (2 * _LAYERS + 1)
         + 3 * _RUNS
     )
-
-    def log_odds(self, seen: Neighbourhood, places: torch.Tensor) -> torch.Tensor:
-        """(P, s³) float32 log-odds of the fine voxels, in C order, of places (P, 4) int64."""
-        features, frames = seen.features(places)
-        return frames.values_back(self(features), turned(cube(self.scale)))
 
     def loss(
         self,

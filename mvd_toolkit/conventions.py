@@ -53,11 +53,11 @@ fine voxels is, when at least half of them are, or when the fine voxel at its ce
 SOFT_RULE: Final = "soft"
 """The low grid holds the occupied fraction of each coarse voxel, not a bit."""
 
-FULL_COVERAGE: Final = 65535
-"""The fraction of an occupied voxel where fractions are whole numbers, as the core has them."""
-
 INPUT_RULES: Final = (*LOW_RULES, SOFT_RULE)
 """All that the networks may be told about their input."""
+
+FULL_COVERAGE: Final = 65535
+"""The fraction of an occupied voxel where fractions are whole numbers, as the core has them."""
 
 
 def bits_rule(rule: str) -> str:

@@ -82,7 +82,8 @@ class Frames:
         """By what is around each voxel; what is near counts more.
 
         Args:
-            around: (P, n) float32, whole numbers at each offset: 0 or 1, or few and below 256.
+            around: (P, n) float32, a whole number at each offset, such that their weighted sums
+                are below 2²⁴.
             offsets: n.
         """
         weighed = [[_weight(offset) * step for step in offset] for offset in offsets]

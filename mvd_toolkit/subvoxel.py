@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,8 @@ _NEAR: Final = box(range(-3, 4))
 """Low voxels whose fractions are seen."""
 
 _INNER: Final = box(range(-2, 3))
-"""Those of them whose fractions' cube roots are seen, and whether they are partly covered."""
+"""Those of them that choose the frame; of these it is also seen whether they are partly covered,
+and their fractions' cube roots."""
 
 _FAR: Final = box(range(-6, 7, 3))
 """The middles of the cubes of 3³ low voxels whose means are seen."""
@@ -63,8 +64,17 @@ class SubvoxelOptions:
                 raise InputError(f"{name}: expected a positive whole number, found {value!r}")
 
 
+class Seen(Protocol):
+    """What a network sees of low voxels."""
+
+    def features(self, places: torch.Tensor) -> tuple[torch.Tensor, Frames]:
+        """(P, C) float32 of places (P, 4) int64, grid, x, y and z, and the frames they are in."""
+
+
 class SubvoxelNetwork(nn.Module):
     """Log-odds of the s³ fine voxels of low voxels, each from numbers that describe it.
+
+    Both are in the low voxel's own frame; see `frames`.
 
     Attributes:
         scale: s, fine voxels along the edge of a low one.
@@ -109,6 +119,11 @@ class SubvoxelNetwork(nn.Module):
         logits: torch.Tensor = self.head(self.norm(x))
         return logits
 
+    def log_odds(self, seen: Seen, places: torch.Tensor) -> torch.Tensor:
+        """(P, s³) float32 log-odds of the fine voxels, in C order, of places (P, 4) int64."""
+        features, frames = seen.features(places)
+        return frames.values_back(self(features), turned(cube(self.scale)))
+
     def answers(
         self, ask: Callable[[torch.Tensor], torch.Tensor], places: torch.Tensor
     ) -> Iterator[tuple[slice, torch.Tensor]]:
@@ -148,18 +163,10 @@ class SubvoxelNetwork(nn.Module):
 
 
 class SubvoxelPredictor(SubvoxelNetwork):
-    """Tells by the fractions around it which fine voxels of a partly covered one are occupied.
-
-    Both what it sees and what it tells are in the voxel's own frame; see `frames`.
-    """
+    """Tells by the fractions around it which fine voxels of a partly covered one are occupied."""
 
     role = "subvoxel"
     features = len(_NEAR) + 2 * len(_INNER) + len(_FAR)
-
-    def log_odds(self, seen: Surroundings, places: torch.Tensor) -> torch.Tensor:
-        """(P, s³) float32 log-odds of the fine voxels, in C order, of places (P, 4) int64."""
-        features, frames = seen.features(places)
-        return frames.values_back(self(features), turned(cube(self.scale)))
 
     def loss(
         self,

@@ -44,15 +44,15 @@ def below_a_plane(edge: int, normal: tuple[float, float, float], at: float) -> V
 
 
 def test_it_sees_the_fractions_about_a_voxel_in_its_frame_and_nothing_outside() -> None:
-    coverage = fractions(9, 9, 9)
-    places = torch.tensor([[0, 8, 1, 3], [0, 4, 4, 4], [0, 0, 7, 5], [0, 2, 6, 0]])
-    features, frames = Surroundings(torch.from_numpy(coverage)[None]).features(places)
+    coverage = torch.from_numpy(fractions(2, 5, 8, 9))
+    places = torch.tensor([[0, 4, 1, 3], [1, 2, 4, 4], [1, 0, 7, 5], [0, 2, 6, 0]])
+    features, frames = Surroundings(coverage).features(places)
     assert len(set(frames.index.tolist())) > 1
-    numbers = torch.arange(9**3).view(9, 9, 9)
+    numbers = torch.arange(5 * 8 * 9).view(5, 8, 9)
     for place, index, seen in zip(places, frames.index, features.numpy(), strict=True):
         symmetry = SYMMETRIES[index]
         at = (symmetry.grid(numbers) == numbers[tuple(place[1:])]).nonzero()[0].tolist()
-        expected = what_is_seen(symmetry.grid(torch.from_numpy(coverage)).numpy(), at)
+        expected = what_is_seen(symmetry.grid(coverage[place[0]]).numpy(), at)
         np.testing.assert_allclose(seen, expected, atol=1e-5)
 
 
@@ -68,6 +68,16 @@ def what_is_seen(coverage: npt.NDArray[np.float32], at: list[int]) -> npt.NDArra
     ]
     partial = (inner > 0) & (inner < 1)
     return np.concatenate([near.ravel(), partial, np.cbrt(inner + 1e-6), far])
+
+
+@pytest.mark.parametrize("number", [1, 8, 13, 30, 47])
+def test_a_turned_grid_is_filled_turned(number: int) -> None:
+    predictor, coverage = small(), fractions(4, 5, 6)
+    turn = SYMMETRIES[number].grid
+    plain = ops.unpack(predictor.fill(coverage), 4 * 6)
+    also = turn(torch.from_numpy(coverage)).contiguous()
+    found = ops.unpack(predictor.fill(also.numpy()), 4 * also.shape[2])
+    assert np.array_equal(found, turn(torch.from_numpy(plain)).numpy())
 
 
 def test_the_truth_is_what_no_face_sees_past() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mvd_toolkit import _core, ops
+from mvd_toolkit.conventions import FULL_COVERAGE
 from rows.measure import THREADS, Row, Settings, compare, same
 from rows.shapes import SCALE, Sample, samples
 
@@ -38,7 +39,7 @@ def _input(sample: Sample, count: int) -> Input:
     """A batch of one: coverage, and depths from less to more than is true."""
     coverage = ops.coverage(sample.grid, SCALE).coverage
     assert coverage is not None
-    whole = np.rint(65535 * coverage.astype(np.float64)).astype(np.uint16)
+    whole = np.rint(FULL_COVERAGE * coverage.astype(np.float64)).astype(np.uint16)
     steps = np.arange(count).reshape(-1, 1, 1, 1) - count // 2
     n = sample.odms.shape[-1]
     levels = np.clip(sample.odms.astype(np.int64) + steps, 0, n).astype(np.uint16)
