@@ -168,6 +168,11 @@ def test_the_card_tells_what_the_model_is(tmp_path):
     assert "- mean IoU: 0.8125" in card
 
 
+def test_the_card_of_the_default_model_is_up_to_date():
+    card = (model_directory.PACKAGED / "default" / "README.md").read_text(encoding="utf-8")
+    assert card == Model.load().card()
+
+
 def test_the_hash_follows_weights_and_fusion_and_nothing_else():
     model = small_model()
     assert small_model(about={"name": "another card"}).hash == model.hash
