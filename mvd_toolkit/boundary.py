@@ -55,7 +55,7 @@ _LEVEL: Final = 0.1
 _HIGHEST: Final = 40
 """Levels of log-odds to each side."""
 
-CARVED: Final = 5
+CARVED: Final = 3
 """Levels that carving adds to what it kept, and takes from what it cut."""
 
 _THRESHOLDS: Final = range(-10, 6)
@@ -177,7 +177,7 @@ def most_promising(counts: torch.Tensor, sure: torch.Tensor) -> torch.Tensor:
     things want a lower one.
 
     Args:
-        counts: (B, 90) int64, how many voxels are on each level from -45 on.
+        counts: (B, 86) int64, how many voxels are on each level from -43 on.
         sure: (B,) int64, how many more stay whatever is decided, and are occupied.
 
     Returns:

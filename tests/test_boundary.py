@@ -133,7 +133,7 @@ def test_what_most_opinions_see_stays(
             block = tuple(slice(scale * i, scale * (i + 1)) for i in (x, y, z))
             if of == number:
                 level = np.floor(score / np.float32(0.1)).clip(-40, 39)
-                levels[block] = level + np.where(grid[block], 5, -5)
+                levels[block] = level + np.where(grid[block], 3, -3)
         asked = ~np.isnan(levels)
         grid[asked] = levels[asked] >= best_level(levels[asked], grid[~asked].sum())
     assert np.array_equal(found, expected)
@@ -169,8 +169,8 @@ def test_each_grid_of_a_batch_is_decided_by_itself() -> None:
 
 
 def test_a_thin_thing_keeps_what_is_less_likely() -> None:
-    counts = torch.zeros(2, 90, dtype=torch.int64)
-    counts[:, [45 - 3, 45 + 2]] = 100  # log-odds of -0.25 and 0.25
+    counts = torch.zeros(2, 86, dtype=torch.int64)
+    counts[:, [43 - 3, 43 + 2]] = 100  # log-odds of -0.25 and 0.25
     assert most_promising(counts, torch.tensor([0, 10_000])).tolist() == [-10, -2]
 
 
