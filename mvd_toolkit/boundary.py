@@ -125,12 +125,8 @@ class BoundaryPredictor(SubvoxelNetwork):
         low = low.to(self.head.weight.device)
         places = boundary_voxels(low, rules).nonzero()
         seen = Neighbourhood(padded_to_cubes(low), rules)
-
-        def ask(places: torch.Tensor) -> torch.Tensor:
-            return self.log_odds(seen, places)
-
         levels = torch.empty((len(places), s**3), dtype=torch.int8, device=fine.device)
-        for part, logits in self.answers(ask, places):
+        for part, logits in self.answers(seen, places):
             level = (logits.float() / _LEVEL).floor().clamp(-_HIGHEST, _HIGHEST - 1)
             levels[part] = level.to(fine.device, torch.int8)
         places = places.to(fine.device)

@@ -9,7 +9,7 @@ covered, one by one; nothing fine is held but the layer that is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final, Protocol, Self
 
@@ -124,13 +124,11 @@ class SubvoxelNetwork(nn.Module):
         features, frames = seen.features(places)
         return frames.values_back(self(features), turned(cube(self.scale)))
 
-    def answers(
-        self, ask: Callable[[torch.Tensor], torch.Tensor], places: torch.Tensor
-    ) -> Iterator[tuple[slice, torch.Tensor]]:
+    def answers(self, seen: Seen, places: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         """What the network tells of many places, some at a time.
 
         Args:
-            ask: the log-odds of places.
+            seen: what is seen of them.
             places: (P, 4) int64, grid, x, y and z.
 
         Yields:
@@ -141,7 +139,7 @@ class SubvoxelNetwork(nn.Module):
         """
         for begin in range(0, len(places), _VOXELS_AT_ONCE):
             part = slice(begin, begin + _VOXELS_AT_ONCE)
-            logits = ask(places[part])
+            logits = self.log_odds(seen, places[part])
             if not bool(torch.isfinite(logits).all()):
                 raise UnavailableError(f"the {self.role} network gave NaN: its weights are damaged")
             yield part, logits
@@ -241,11 +239,7 @@ class SubvoxelPredictor(SubvoxelNetwork):
         device = self.head.weight.device
         counts = torch.from_numpy(wanted).to(device)[:, None]
         chosen = []
-
-        def ask(places: torch.Tensor) -> torch.Tensor:
-            return self.log_odds(surroundings, places)
-
-        for part, logits in self.answers(ask, torch.from_numpy(places).to(device)):
+        for part, logits in self.answers(surroundings, torch.from_numpy(places).to(device)):
             order = logits.argsort(dim=1, descending=True, stable=True)
             ranks = torch.arange(logits.shape[1], device=device).expand_as(order)
             kept = torch.empty_like(order, dtype=torch.bool)
@@ -290,17 +284,22 @@ class Surroundings:
         centres = places + places.new_tensor([0, *[_REACH] * 3])
         inside = places + places.new_tensor([0, *[_REACH - 1] * 3])
         near = around(self._fractions, centres, _NEAR)
-        inner = around(self._fractions, centres, _INNER)
         far = around(self._means, inside, _FAR)
-        frames = Frames.of((_SHADES * inner).round(), _INNER)
-        inner = frames.values(inner, turned(_INNER))
+        frames = Frames.of((_SHADES * _inner(near)).round(), _INNER)
+        near = frames.values(near, turned(_NEAR))
+        inner = _inner(near)
         told = [
-            frames.values(near, turned(_NEAR)),
+            near,
             ((inner > 0) & (inner < 1)).float(),
             (inner + 1e-6).pow(1 / 3),
             frames.values(far, turned(_FAR)),
         ]
         return torch.cat(told, dim=1), frames
+
+
+def _inner(near: torch.Tensor) -> torch.Tensor:
+    """(P, 5³) of (P, 7³)."""
+    return near.view(-1, 7, 7, 7)[:, 1:-1, 1:-1, 1:-1].flatten(1)
 
 
 def some_of(asked: torch.Tensor) -> torch.Tensor:
