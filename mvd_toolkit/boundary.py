@@ -102,8 +102,7 @@ class BoundaryPredictor(SubvoxelNetwork):
         """
         rules = [bits_rule(INPUT_RULES[i]) for i in rule_index.tolist()]
         places = some_of(boundary_voxels(low, rules))
-        logits = self.log_odds(Neighbourhood(low, rules), places)
-        return self.cross_entropy(logits, odms, places)
+        return self.cross_entropy(Neighbourhood(low, rules), places, odms)
 
     @torch.inference_mode()
     def redraw(self, fine: torch.Tensor, depth: int, low: torch.Tensor, rule: str) -> None:
@@ -122,7 +121,7 @@ class BoundaryPredictor(SubvoxelNetwork):
             UnavailableError: the network gave no numbers.
         """
         rules, s = [rule] * len(low), self.scale
-        low = low.to(self.head.weight.device)
+        low = low.to(self.device)
         places = boundary_voxels(low, rules).nonzero()
         seen = Neighbourhood(padded_to_cubes(low), rules)
         levels = torch.empty((len(places), s**3), dtype=torch.int8, device=fine.device)

@@ -52,14 +52,15 @@ class SubvoxelOptions:
     Attributes:
         width: numbers that a low voxel is described by inside.
         blocks: residual blocks, of two layers each.
+        members: networks of that size that are asked, each of which learns by itself.
     """
 
     width: int = 512
     blocks: int = 3
+    members: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("width", "blocks"):
-            value = getattr(self, name)
+        for name, value in asdict(self).items():
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InputError(f"{name}: expected a positive whole number, found {value!r}")
 
@@ -71,14 +72,37 @@ class Seen(Protocol):
         """(P, C) float32 of places (P, 4) int64, grid, x, y and z, and the frames they are in."""
 
 
+class Member(nn.Module):
+    """One network of the ensemble: log-odds of a low voxel's fine ones, from what describes it."""
+
+    def __init__(self, features: int, voxels: int, options: SubvoxelOptions) -> None:
+        super().__init__()
+        width = options.width
+        self.stem = nn.Linear(features, width)
+        self.blocks = nn.ModuleList(_block(width) for _ in range(options.blocks))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, voxels)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(P, voxels) of features (P, C)."""
+        x: torch.Tensor = self.stem(features)
+        for block in self.blocks:
+            x = x + block(x)
+        logits: torch.Tensor = self.head(self.norm(x))
+        return logits
+
+
 class SubvoxelNetwork(nn.Module):
     """Log-odds of the s³ fine voxels of low voxels, each from numbers that describe it.
 
-    Both are in the low voxel's own frame; see `frames`.
+    Both are in the low voxel's own frame; see `frames`. What is told is the mean of an ensemble
+    (Lakshminarayanan et al. 2017), whose members learn apart: where they know nothing they are
+    wrong in different ways.
 
     Attributes:
         scale: s, fine voxels along the edge of a low one.
         options: what it was built with.
+        members: the ensemble.
     """
 
     role: ClassVar[str]
@@ -89,11 +113,9 @@ class SubvoxelNetwork(nn.Module):
         super().__init__()
         self.scale = scale
         self.options = options or SubvoxelOptions()
-        width = self.options.width
-        self.stem = nn.Linear(self.features, width)
-        self.blocks = nn.ModuleList(_block(width) for _ in range(self.options.blocks))
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, scale**3)
+        self.members = nn.ModuleList(
+            Member(self.features, scale**3, self.options) for _ in range(self.options.members)
+        )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], scale: int) -> Self:
@@ -111,18 +133,19 @@ class SubvoxelNetwork(nn.Module):
         """JSON-able description, enough for `from_config`."""
         return asdict(self.options)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.parameters()).device
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(P, s³) float32 log-odds in C order, of P low voxels."""
-        x: torch.Tensor = self.stem(features)
-        for block in self.blocks:
-            x = x + block(x)
-        logits: torch.Tensor = self.head(self.norm(x))
-        return logits
+        """(M, P, s³) float32 log-odds in C order, of P low voxels, by each member."""
+        return torch.stack([member(features) for member in self.members])
 
     def log_odds(self, seen: Seen, places: torch.Tensor) -> torch.Tensor:
         """(P, s³) float32 log-odds of the fine voxels, in C order, of places (P, 4) int64."""
         features, frames = seen.features(places)
-        return frames.values_back(self(features), turned(cube(self.scale)))
+        return frames.values_back(self(features).mean(0), turned(cube(self.scale)))
 
     def answers(self, seen: Seen, places: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         """What the network tells of many places, some at a time.
@@ -145,18 +168,21 @@ class SubvoxelNetwork(nn.Module):
             yield part, logits
 
     def cross_entropy(
-        self, logits: torch.Tensor, odms: torch.Tensor, places: torch.Tensor
+        self, seen: Seen, places: torch.Tensor, odms: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of places (P, 4) whose true fine ODMs are (B, 6, sN, sN); figures for the log.
 
-        0 where there are no places, with gradients that are 0.
+        The mean of the members' own. 0 where there are no places, with gradients that are 0.
         """
         if not len(places):
             nothing = sum(parameter.sum() for parameter in self.parameters()) * 0.0
             assert isinstance(nothing, torch.Tensor)
             return nothing, {"pixels": 0.0}
+        features, frames = seen.features(places)
+        logits = self(features).float()
         true = true_subvoxels(odms, places, self.scale).flatten(1).float()
-        loss = F.binary_cross_entropy_with_logits(logits.float(), true)
+        true = frames.values(true, turned(cube(self.scale)))
+        loss = F.binary_cross_entropy_with_logits(logits, true.expand_as(logits))
         return loss, {"loss": float(loss.detach()), "pixels": float(true.numel())}
 
 
@@ -177,8 +203,9 @@ class SubvoxelPredictor(SubvoxelNetwork):
         """Training loss: binary cross-entropy over partly covered voxels, a part of each grid's.
 
         Args:
-            low: (B, N, N, N) bool, not looked at.
-            rule_index: (B,) int64, not looked at: grids of bits are nowhere partly covered.
+            low: (B, N, N, N) bool, looked at where there is no coverage: grids of bits are nowhere
+                partly covered.
+            rule_index: (B,) int64, not looked at.
             odms: (B, 6, sN, sN) int64, true fine ODMs.
             faces: not looked at: it takes all six to tell which voxels are occupied.
             coverage: (B, N, N, N) float32; None where no grid has fractions.
@@ -187,11 +214,9 @@ class SubvoxelPredictor(SubvoxelNetwork):
             the loss, 0 where no voxel is partly covered; figures for the log, with ``pixels``, over
             how many fine voxels it is a mean.
         """
-        if coverage is None:
-            return self.cross_entropy(odms, odms, torch.zeros((0, 4)))
-        places = some_of((coverage > 0) & (coverage < 1))
-        logits = self.log_odds(Surroundings(coverage), places)
-        return self.cross_entropy(logits, odms, places)
+        shares = low.float() if coverage is None else coverage
+        places = some_of((shares > 0) & (shares < 1))
+        return self.cross_entropy(Surroundings(shares), places, odms)
 
     @torch.inference_mode()
     def fill(self, coverage: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
@@ -216,7 +241,7 @@ class SubvoxelPredictor(SubvoxelNetwork):
     def _layers(self, coverage: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.bool_]]:
         """(s, s Y, s Z) the fine voxels of each layer of low ones, dense."""
         scale, voxels = self.scale, self.scale**3
-        shares = torch.tensor(coverage, device=self.head.weight.device)
+        shares = torch.tensor(coverage, device=self.device)
         surroundings = Surroundings(shares[None])
         wanted = covered(coverage, voxels)
         for x, counts in enumerate(wanted):
@@ -236,7 +261,7 @@ class SubvoxelPredictor(SubvoxelNetwork):
         wanted: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.bool_]:
         """(P, s, s, s) the ``wanted`` fine voxels of each place with the highest log-odds."""
-        device = self.head.weight.device
+        device = self.device
         counts = torch.from_numpy(wanted).to(device)[:, None]
         chosen = []
         for part, logits in self.answers(surroundings, torch.from_numpy(places).to(device)):

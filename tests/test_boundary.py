@@ -114,7 +114,7 @@ def test_what_most_opinions_see_stays(
 ) -> None:
     predictor, low = small(scale), random_low(*shape)
     with torch.no_grad():
-        predictor.head.weight *= 8
+        predictor.members[0].head.weight *= 8
     before = carved(low, scale)
     after, depth = before.clone(), scale * shape[3]
     predictor.redraw(after, depth, low, rule)
@@ -176,7 +176,7 @@ def test_a_thin_thing_keeps_what_is_less_likely() -> None:
 
 def test_damaged_weights_are_told() -> None:
     predictor, low = small(), random_low(1, 3, 3, 3)
-    torch.nn.init.constant_(predictor.head.bias, float("nan"))
+    torch.nn.init.constant_(predictor.members[0].head.bias, float("nan"))
     with pytest.raises(UnavailableError, match="the boundary network gave NaN"):
         predictor.redraw(carved(low, 4), 12, low, "any")
 
@@ -211,7 +211,7 @@ def test_an_upscaler_asks_it_and_without_it_does_not() -> None:
     low = VoxelGrid.from_dense(np.pad(np.ones((3, 3, 3), bool), 2))
     for bias, count in ((1e4, 27 * 512), (-1e4, 512)):
         network = BoundaryPredictor(8, SubvoxelOptions(4, 1)).eval()
-        torch.nn.init.constant_(network.head.bias, bias)
+        torch.nn.init.constant_(network.members[0].head.bias, bias)
         asked = Upscaler(Model(model.config, model.silhouette, model.depth, boundary=network))
         assert asked(low, low_rule="any").count() == count
     alone = Upscaler(Model(model.config, model.silhouette, model.depth))

@@ -54,7 +54,7 @@ def model() -> Model:
     config = ViewConfig(scale=SCALE, options={"width": 4, "blocks": 1, "top_blocks": 1})
     silhouette, depth = SilhouettePredictor(config), DepthPredictor(config)
     boundary = BoundaryPredictor(SCALE, SubvoxelOptions(16, 1)).eval()
-    torch.nn.init.normal_(boundary.head.weight)
+    torch.nn.init.normal_(boundary.members[0].head.weight)
     for predictor in (silhouette, depth):
         for weight in predictor.parameters():
             torch.nn.init.normal_(weight, std=0.3)

@@ -82,14 +82,14 @@ def test_a_model_survives_the_round_trip(tmp_path, kind):
 
 
 def test_networks_beside_the_predictors_come_along(tmp_path):
-    boundary = BoundaryPredictor(4, SubvoxelOptions(4, 1)).eval()
+    boundary = BoundaryPredictor(4, SubvoxelOptions(4, 1, 2)).eval()
     model = small_model(subvoxel=small_subvoxel(), boundary=boundary)
     directory = model.save(tmp_path / "model")
     loaded = Model.load(directory)
     assert loaded.config == model.config
     assert loaded.config.more_networks == {
-        "subvoxel": {"width": 8, "blocks": 2},
-        "boundary": {"width": 4, "blocks": 1},
+        "subvoxel": {"width": 8, "blocks": 2, "members": 1},
+        "boundary": {"width": 4, "blocks": 1, "members": 2},
     }
     assert not loaded.subvoxel.training
     assert not loaded.boundary.training
@@ -109,8 +109,14 @@ def test_a_network_of_another_scale_is_refused():
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"width": 8, "blocks": 3}, "subvoxel.safetensors: weight 'blocks.2.0.weight' is missing"),
-        ({"width": 16, "blocks": 2}, "subvoxel.safetensors: weight 'stem.weight': expected shape"),
+        (
+            {"width": 8, "blocks": 3},
+            "subvoxel.safetensors: weight 'members.0.blocks.2.0.weight' is missing",
+        ),
+        (
+            {"width": 16, "blocks": 2},
+            "subvoxel.safetensors: weight 'members.0.stem.weight': expected shape",
+        ),
         ({"width": 0}, "config.json: subvoxel: width: expected a positive whole number, found 0"),
         ({"size": 8}, "config.json: subvoxel: .*'size'"),
         ([8, 2], "config.json: subvoxel: expected dict"),

@@ -119,9 +119,27 @@ def test_each_voxel_holds_exactly_the_likeliest_that_its_fraction_says(
     assert np.array_equal(ops.unpack(predictor.fill(coverage), scale * z), fine)
 
 
+def test_an_ensemble_tells_the_mean_and_each_member_learns_by_itself() -> None:
+    both = SubvoxelPredictor(2, SubvoxelOptions(8, 1, members=2))
+    alone = [SubvoxelPredictor(2, SubvoxelOptions(8, 1)) for _ in both.members]
+    for one, member in zip(alone, both.members, strict=True):
+        one.members[0].load_state_dict(member.state_dict())
+    coverage = torch.from_numpy(fractions(2, 4, 4, 4))
+    seen, places = Surroundings(coverage), ((coverage > 0) & (coverage < 1)).nonzero()
+    told = [one.log_odds(seen, places) for one in alone]
+    assert not torch.equal(*told)
+    torch.testing.assert_close(both.log_odds(seen, places), (told[0] + told[1]) / 2)
+    odms = torch.randint(0, 9, (2, 6, 8, 8), generator=torch.Generator().manual_seed(0))
+    for network in (*alone, both):
+        network.cross_entropy(seen, places, odms)[0].backward()  # type: ignore[no-untyped-call]
+    for one, member in zip(alone, both.members, strict=True):
+        for mine, theirs in zip(one.parameters(), member.parameters(), strict=True):
+            torch.testing.assert_close(2 * theirs.grad, mine.grad)
+
+
 def test_damaged_weights_are_told() -> None:
     predictor = small()
-    torch.nn.init.constant_(predictor.head.bias, float("nan"))
+    torch.nn.init.constant_(predictor.members[0].head.bias, float("nan"))
     with pytest.raises(UnavailableError, match="the subvoxel network gave NaN"):
         predictor.fill(fractions(2, 2, 2))
 

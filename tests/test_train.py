@@ -311,6 +311,7 @@ def test_an_adversary_goes_on_where_it_stopped(dataset, tmp_path):
 def test_more_networks_learn_and_the_model_says_so(dataset, tmp_path):
     size = {**DEFAULT["options"], "subvoxel.width": 8, "subvoxel.blocks": 1}
     size |= {"train.boundary": True, "boundary.width": 8, "boundary.blocks": 2}
+    size |= {"boundary.members": 2}
     options = {**DEFAULT, "rules": {"any": 1.0, "soft": 1.0}, "options": size}
     settings = make_settings(epochs=2, **options)
     train(dataset, tmp_path / "run", settings=settings)
@@ -319,11 +320,11 @@ def test_more_networks_learn_and_the_model_says_so(dataset, tmp_path):
     assert model.subvoxel is not None
     assert model.subvoxel.options == SubvoxelOptions(8, 1)
     assert model.boundary is not None
-    assert model.boundary.options == SubvoxelOptions(8, 2)
+    assert model.boundary.options == SubvoxelOptions(8, 2, 2)
     again = make_settings(epochs=1, rules={"soft": 1.0}, start=str(tmp_path / "run" / "model"))
-    assert again.options["subvoxel"] == {"width": 8, "blocks": 1}
+    assert again.options["subvoxel"] == {"width": 8, "blocks": 1, "members": 1}
     assert again.boundary
-    assert again.options["boundary"] == {"width": 8, "blocks": 2}
+    assert again.options["boundary"] == {"width": 8, "blocks": 2, "members": 2}
     with pytest.raises(UsageError, match="were not pooled"):
         make_settings(boundary=True, predicted_by="reconstruct")
     start = str(tmp_path / "run" / "model")
