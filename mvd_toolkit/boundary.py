@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from mvd_toolkit import ops
 from mvd_toolkit.conventions import FACE_COUNT, INPUT_RULES, LOW_RULES, bits_rule
 from mvd_toolkit.features import base_grids, dilate
+from mvd_toolkit.flat_faces import even_out
 from mvd_toolkit.frames import Frames, Offset, around, box, turned
 from mvd_toolkit.subvoxel import SubvoxelNetwork, some_of
 
@@ -128,6 +129,7 @@ class BoundaryPredictor(SubvoxelNetwork):
         for part, logits in self.answers(seen, places):
             level = (logits.float() / _LEVEL).floor().clamp(-_HIGHEST, _HIGHEST - 1)
             levels[part] = level.to(fine.device, torch.int8)
+        even_out(levels, _LEVEL, low.to(fine.device), places.to(fine.device))
         places = places.to(fine.device)
         counts = torch.zeros((len(low), 2 * _MIDDLE), dtype=torch.int64, device=fine.device)
         sure = torch.zeros(len(low), dtype=torch.int64, device=fine.device)

@@ -16,6 +16,7 @@ from mvd_toolkit.boundary import (
     most_promising,
 )
 from mvd_toolkit.errors import UnavailableError
+from mvd_toolkit.flat_faces import even_out
 from mvd_toolkit.grid import VoxelGrid
 from mvd_toolkit.model import Model
 from mvd_toolkit.subvoxel import SubvoxelOptions
@@ -125,15 +126,16 @@ def test_what_most_opinions_see_stays(
     assert len(places)
     with torch.no_grad():
         seen = Neighbourhood(cube, [rule] * shape[0])
-        scores = predictor.log_odds(seen, places).view(-1, *[scale] * 3).numpy()
+        scores = predictor.log_odds(seen, places)
+    told = (scores / 0.1).floor().clamp(-40, 39).to(torch.int8)
+    even_out(told, 0.1, low, places)
     expected, found = (ops.unpack(words, depth).numpy() for words in (before, after))
     for number, grid in enumerate(expected):
         levels = np.full(grid.shape, np.nan)
-        for (of, x, y, z), score in zip(places.tolist(), scores, strict=True):
+        for (of, x, y, z), level in zip(places.tolist(), told.numpy(), strict=True):
             block = tuple(slice(scale * i, scale * (i + 1)) for i in (x, y, z))
             if of == number:
-                level = np.floor(score / np.float32(0.1)).clip(-40, 39)
-                levels[block] = level + np.where(grid[block], 3, -3)
+                levels[block] = level.reshape([scale] * 3) + np.where(grid[block], 3, -3)
         asked = ~np.isnan(levels)
         grid[asked] = levels[asked] >= best_level(levels[asked], grid[~asked].sum())
     assert np.array_equal(found, expected)
