@@ -65,6 +65,9 @@ _THRESHOLDS: Final = range(-10, 6)
 _MIDDLE: Final = _HIGHEST + CARVED
 """Levels to each side, carving included."""
 
+_VOXELS_AT_ONCE: Final = 4096
+"""Low voxels whose fine ones are counted at a time."""
+
 
 class BoundaryPredictor(SubvoxelNetwork):
     """Tells by the low grid around it which fine voxels of a boundary voxel are occupied."""
@@ -129,25 +132,31 @@ class BoundaryPredictor(SubvoxelNetwork):
         for part, logits in self.answers(seen, places):
             level = (logits.float() / _LEVEL).floor().clamp(-_HIGHEST, _HIGHEST - 1)
             levels[part] = level.to(fine.device, torch.int8)
-        even_out(levels, _LEVEL, low.to(fine.device), places.to(fine.device))
         places = places.to(fine.device)
-        counts = torch.zeros((len(low), 2 * _MIDDLE), dtype=torch.int64, device=fine.device)
         sure = torch.zeros(len(low), dtype=torch.int64, device=fine.device)
         for x, rows, grid, y, z in _by_layer(places):
             dense = ops.unpack(fine[:, x * s : (x + 1) * s], depth)
             kept = _blocks(dense, s)[grid, :, y, :, z, :].flatten(1)
-            level = levels[rows] + (2 * CARVED * kept.to(torch.int8) - CARVED)
-            levels[rows] = level
-            of_grid = (2 * _MIDDLE * grid[:, None]).int() + level + _MIDDLE
-            counts += of_grid.flatten().bincount(minlength=counts.numel()).view_as(counts)
+            levels[rows] += 2 * CARVED * kept.to(torch.int8) - CARVED
             sure += dense.flatten(1).count_nonzero(1)
             sure.index_add_(0, grid, -kept.count_nonzero(1))
-        least = most_promising(counts, sure)
+        even_out(levels, _LEVEL, low.to(fine.device), places)
+        least = most_promising(_counts(levels, places[:, 0], len(low)), sure)
         for x, rows, grid, y, z in _by_layer(places):
             dense = ops.unpack(fine[:, x * s : (x + 1) * s], depth)
             stays = levels[rows] >= least[grid, None]
             _blocks(dense, s)[grid, :, y, :, z, :] = stays.view(-1, s, s, s)
             fine[:, x * s : (x + 1) * s] = ops.pack(dense)
+
+
+def _counts(levels: torch.Tensor, grid: torch.Tensor, grids: int) -> torch.Tensor:
+    """(B, 86) int64: how many fine voxels of each grid are on each level."""
+    counts = torch.zeros(grids * 2 * _MIDDLE, dtype=torch.int64, device=levels.device)
+    for first in range(0, len(levels), _VOXELS_AT_ONCE):
+        part = slice(first, first + _VOXELS_AT_ONCE)
+        of_grid = 2 * _MIDDLE * grid[part, None].int() + levels[part] + _MIDDLE
+        counts += of_grid.flatten().bincount(minlength=len(counts))
+    return counts.view(grids, 2 * _MIDDLE)
 
 
 def _by_layer(
