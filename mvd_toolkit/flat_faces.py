@@ -2,8 +2,8 @@
 
 Coarse voxels that are asked one by one differ a little about where a face lies that they share, and
 it comes out rough. Those inside a flat face get the mean of what is told of it about them. As where
-depth maps are smoothed, only what is about as deep counts: a gentle slope, which coarse voxels show
-as flat steps, stays one.
+depth maps are smoothed, only what is about as deep counts, and where it is told that a face rises,
+it is left alone: coarse voxels show slopes and round things as flat steps, too.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def even_out(levels: torch.Tensor, width: float, low: torch.Tensor, places: torc
     """Give each fine layer of a flat face, in place, the mean of its log-odds about there.
 
     Coarse voxels of the same face count, within four along it, of which less than one fine layer
-    more or less is likely occupied. All is counted in whole numbers, so that every device finds the
-    same.
+    more or less is likely occupied; where by these the face rises a quarter of a fine voxel or more
+    from one side of a coarse voxel to the other, it stays as it is. All is counted in whole
+    numbers, so that every device finds the same.
 
     Args:
         levels: (P, s³) int8, log-odds of the fine voxels of each place, in C order; level n is from
@@ -40,29 +41,36 @@ def even_out(levels: torch.Tensor, width: float, low: torch.Tensor, places: torc
         low: (B, X, Y, Z) bool, the coarse grids.
         places: (P, 4) int64, grid, x, y and z; none twice.
     """
-    scale = round(levels.shape[1] ** (1 / 3))
+    scale, device = round(levels.shape[1] ** (1 / 3)), levels.device
     faces = F.pad(flat_faces(low), (_REACH,) * 6)
     middles = places + places.new_tensor([0, *[_REACH] * 3])
-    rows = torch.full(faces.shape, -1, dtype=torch.int64, device=low.device)
-    rows[middles.unbind(1)] = torch.arange(len(places), device=low.device)
+    rows = torch.full(faces.shape, -1, dtype=torch.int64, device=device)
+    rows[middles.unbind(1)] = torch.arange(len(places), device=device)
     parts = list(_parts(faces[middles.unbind(1)]))
-    # One row more, that of what does not count: row -1.
-    told = torch.zeros((len(places) + 1, scale), dtype=torch.int32, device=low.device)
-    full = torch.zeros(len(places) + 1, dtype=torch.int32, device=low.device)
+    # Of each place, and, as row -1, of what does not count.
+    sums = torch.zeros((len(places) + 1, scale), dtype=torch.int64, device=device)  # of its layers
+    full = torch.zeros(len(places) + 1, dtype=torch.int64, device=device)
+    tilt = torch.zeros((len(places) + 1, 2), dtype=torch.int64, device=device)
     chance = ((torch.arange(-128, 128, device="cpu") + 0.5) * width).sigmoid()
-    chance = (_PARTS * chance).round().int().to(low.device)
+    chance = (_PARTS * chance).round().int().to(device)
+    lever = torch.arange(1 - scale, scale, 2, device=device)  # half fine voxels from the middle
     for axis, part in parts:
         layers = levels[part].view(-1, scale, scale, scale).movedim(1 + axis, 1)
-        told[part] = layers.sum((2, 3), dtype=torch.int32)
-        full[part] = chance[layers.int() + 128].sum((1, 2, 3), dtype=torch.int32)
+        sums[part] = layers.sum((2, 3))
+        heights = chance[layers.int() + 128].sum(1)  # (F, s, s)
+        full[part] = heights.sum((1, 2))
+        tilt[part] = torch.stack([(heights.sum(i) * lever).sum(1) for i in (1, 2)], dim=1)
     for axis, part in parts:
         window = _window(axis)
         beside = around(rows, middles[part], window)
         same = around(faces, middles[part], window) == faces[middles[part].unbind(1)][:, None]
         near = (full[beside] - full[part, None]).abs() < scale**2 * _PARTS
         beside = torch.where(same & near, beside, -1)
-        count = scale**2 * (beside >= 0).sum(1)[:, None]
-        mean = (2 * told[beside].sum(1) + count).div(2 * count, rounding_mode="floor")
+        count = (beside >= 0).sum(1)
+        # A plane that rises by one from side to side has a tilt of half its levers' squares.
+        level = 8 * tilt[beside].sum(1).abs().amax(1) < count * _PARTS * (lever**2).sum()
+        part, beside, count = part[level], beside[level], count[level, None] * scale**2
+        mean = (2 * sums[beside].sum(1) + count).div(2 * count, rounding_mode="floor")
         layers = mean.to(levels.dtype)[:, :, None, None].expand(-1, -1, scale, scale)
         levels[part] = layers.movedim(1, 1 + axis).flatten(1)
 
