@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -74,11 +73,12 @@ def plain_even_out(
         turn = [i - 1 for i in others]
         counted = [
             other
-            for other in beside(rows, faces, grid, place, axis)
+            for other in in_plane(rows, faces, grid, place, axis)
             if abs(full[other] - full[row]) < 1
         ]
-        heights = np.mean([np.transpose(chances[other], turn).sum(0) for other in counted], axis=0)
-        if max(rise(heights), rise(heights.T)) < 0.25:
+        heights = [np.transpose(chances[other], turn).sum(0) for other in counted]
+        ways = (heights, [height.T for height in heights])
+        if max(np.mean([rise(height) for height in way]) for way in ways) < 1 / 3:
             layers = [np.transpose(levels[other], turn).reshape(scale, -1) for other in counted]
             mean = np.floor(np.concatenate(layers, axis=1).mean(1) + 0.5)
             after[row] = mean.reshape([scale if i == axis else 1 for i in range(3)])
@@ -92,17 +92,16 @@ def rise(heights: npt.NDArray[np.float64]) -> float:
     return float(abs(slope) * scale)
 
 
-def beside(
+def in_plane(
     rows: dict[tuple[int, ...], int],
     faces: list[npt.NDArray[np.uint8]],
     grid: int,
     place: list[int],
     axis: int,
 ) -> Iterator[int]:
-    for offset in itertools.product(range(-4, 5), repeat=3):
-        there = tuple(at + step for at, step in zip(place, offset, strict=True))
-        row = rows.get((grid, *there))
-        if not offset[axis] and row is not None and faces[grid][there] == faces[grid][tuple(place)]:
+    face = faces[grid][tuple(place)]
+    for (of, *there), row in rows.items():
+        if of == grid and there[axis] == place[axis] and faces[of][tuple(there)] == face:
             yield row
 
 
@@ -113,7 +112,7 @@ def test_layers_of_a_face_get_the_mean_of_what_lies_as_deep(
     low, rng = shelves(), np.random.default_rng(scale)
     places = low.nonzero()[::2] if scale == 2 else low.nonzero()
     # Some voxels are full, others empty, so that not all of a face counts together.
-    levels = rng.integers(-20, 20, (len(places), scale, scale, scale))
+    levels = rng.integers(-scale, scale, (len(places), scale, scale, scale))
     levels += 10 * rng.integers(-2, 3, (len(places), 1, 1, 1))
     # In half of the grids faces rise along y.
     steep = places.numpy()[:, 2] < 7
