@@ -2,9 +2,9 @@
 
 The six faces each see a shape from one side. This network sees the low grid around one coarse voxel
 at the boundary, in space, and tells the log-odds of each of its fine ones; what carving kept or cut
-adds to them, and what is likely enough stays. So a fine voxel stands that most opinions see, where
-carving alone needs all six; how likely is enough, the shape's own probabilities say. It looks at
-coarse voxels only, one by one, as many as the surface is large.
+adds to them, flat faces are evened out, and what is likely enough stays. So a fine voxel stands
+that most opinions see, where carving alone needs all six; how likely is enough, the shape's own
+probabilities say. It looks at coarse voxels only, one by one, as many as the surface is large.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _THRESHOLDS: Final = range(-10, 6)
 _MIDDLE: Final = _HIGHEST + CARVED
 """Levels to each side, carving included."""
 
-_VOXELS_AT_ONCE: Final = 4096
+_COUNTED_AT_ONCE: Final = 4096
 """Low voxels whose fine ones are counted at a time."""
 
 
@@ -106,14 +106,17 @@ class BoundaryPredictor(SubvoxelNetwork):
         """
         rules = [bits_rule(INPUT_RULES[i]) for i in rule_index.tolist()]
         places = some_of(boundary_voxels(low, rules))
+        if not len(places):
+            return self.no_loss()
         return self.cross_entropy(Neighbourhood(low, rules), places, odms)
 
     @torch.inference_mode()
     def redraw(self, fine: torch.Tensor, depth: int, low: torch.Tensor, rule: str) -> None:
         """Decide anew, in place, which fine voxels at the boundary of carved grids stay.
 
-        Log-odds count by their tenths, from -4 to 4, and `most_promising` says for each grid from
-        which on voxels stay. A byte is held for each fine voxel of the boundary.
+        Log-odds count by their tenths, from -4 to 4; flat faces are evened out; and
+        `most_promising` says for each grid from which on voxels stay. A byte is held for each fine
+        voxel of the boundary, and up to two more for each in a flat face.
 
         Args:
             fine: (B, s X, s Y, W) int64 words of carved grids.
@@ -125,9 +128,9 @@ class BoundaryPredictor(SubvoxelNetwork):
             UnavailableError: the network gave no numbers.
         """
         rules, s = [rule] * len(low), self.scale
-        low = low.to(self.device)
-        places = boundary_voxels(low, rules).nonzero()
-        seen = Neighbourhood(padded_to_cubes(low), rules)
+        here = low.to(self.device)
+        places = boundary_voxels(here, rules).nonzero()
+        seen = Neighbourhood(padded_to_cubes(here), rules)
         levels = torch.empty((len(places), s**3), dtype=torch.int8, device=fine.device)
         for part, logits in self.answers(seen, places):
             level = (logits.float() / _LEVEL).floor().clamp(-_HIGHEST, _HIGHEST - 1)
@@ -149,14 +152,14 @@ class BoundaryPredictor(SubvoxelNetwork):
             fine[:, x * s : (x + 1) * s] = ops.pack(dense)
 
 
-def _counts(levels: torch.Tensor, grid: torch.Tensor, grids: int) -> torch.Tensor:
+def _counts(levels: torch.Tensor, grid: torch.Tensor, batch: int) -> torch.Tensor:
     """(B, 86) int64: how many fine voxels of each grid are on each level."""
-    counts = torch.zeros(grids * 2 * _MIDDLE, dtype=torch.int64, device=levels.device)
-    for first in range(0, len(levels), _VOXELS_AT_ONCE):
-        part = slice(first, first + _VOXELS_AT_ONCE)
+    counts = torch.zeros(batch * 2 * _MIDDLE, dtype=torch.int64, device=levels.device)
+    for first in range(0, len(levels), _COUNTED_AT_ONCE):
+        part = slice(first, first + _COUNTED_AT_ONCE)
         of_grid = 2 * _MIDDLE * grid[part, None].int() + levels[part] + _MIDDLE
         counts += of_grid.flatten().bincount(minlength=len(counts))
-    return counts.view(grids, 2 * _MIDDLE)
+    return counts.view(batch, 2 * _MIDDLE)
 
 
 def _by_layer(

@@ -52,7 +52,7 @@ class SubvoxelOptions:
     Attributes:
         width: numbers that a low voxel is described by inside.
         blocks: residual blocks, of two layers each.
-        members: networks of that size that are asked, each of which learns by itself.
+        members: networks of that size that are asked, each of which has a loss of its own.
     """
 
     width: int = 512
@@ -96,8 +96,8 @@ class SubvoxelNetwork(nn.Module):
     """Log-odds of the s³ fine voxels of low voxels, each from numbers that describe it.
 
     Both are in the low voxel's own frame; see `frames`. What is told is the mean of an ensemble
-    (Lakshminarayanan et al. 2017), whose members learn apart: where they know nothing they are
-    wrong in different ways.
+    (Lakshminarayanan et al. 2017), whose members begin with other weights: where they know little
+    they are wrong in different ways.
 
     Attributes:
         scale: s, fine voxels along the edge of a low one.
@@ -170,20 +170,22 @@ class SubvoxelNetwork(nn.Module):
     def cross_entropy(
         self, seen: Seen, places: torch.Tensor, odms: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        """The loss of places (P, 4) whose true fine ODMs are (B, 6, sN, sN); figures for the log.
+        """The loss of places (P, 4), at least one, and figures for the log.
 
-        The mean of the members' own. 0 where there are no places, with gradients that are 0.
+        It is the mean of the members' own; the true fine ODMs are (B, 6, sN, sN).
         """
-        if not len(places):
-            nothing = sum(parameter.sum() for parameter in self.parameters()) * 0.0
-            assert isinstance(nothing, torch.Tensor)
-            return nothing, {"pixels": 0.0}
         features, frames = seen.features(places)
         logits = self(features).float()
         true = true_subvoxels(odms, places, self.scale).flatten(1).float()
         true = frames.values(true, turned(cube(self.scale)))
         loss = F.binary_cross_entropy_with_logits(logits, true.expand_as(logits))
         return loss, {"loss": float(loss.detach()), "pixels": float(true.numel())}
+
+    def no_loss(self) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss where there are no places: 0, with gradients that are 0."""
+        nothing = sum(parameter.sum() for parameter in self.parameters()) * 0.0
+        assert isinstance(nothing, torch.Tensor)
+        return nothing, {"pixels": 0.0}
 
 
 class SubvoxelPredictor(SubvoxelNetwork):
@@ -203,9 +205,8 @@ class SubvoxelPredictor(SubvoxelNetwork):
         """Training loss: binary cross-entropy over partly covered voxels, a part of each grid's.
 
         Args:
-            low: (B, N, N, N) bool, looked at where there is no coverage: grids of bits are nowhere
-                partly covered.
-            rule_index: (B,) int64, not looked at.
+            low: (B, N, N, N) bool, not looked at.
+            rule_index: (B,) int64, not looked at: grids of bits are nowhere partly covered.
             odms: (B, 6, sN, sN) int64, true fine ODMs.
             faces: not looked at: it takes all six to tell which voxels are occupied.
             coverage: (B, N, N, N) float32; None where no grid has fractions.
@@ -214,9 +215,12 @@ class SubvoxelPredictor(SubvoxelNetwork):
             the loss, 0 where no voxel is partly covered; figures for the log, with ``pixels``, over
             how many fine voxels it is a mean.
         """
-        shares = low.float() if coverage is None else coverage
-        places = some_of((shares > 0) & (shares < 1))
-        return self.cross_entropy(Surroundings(shares), places, odms)
+        if coverage is None:
+            return self.no_loss()
+        places = some_of((coverage > 0) & (coverage < 1))
+        if not len(places):
+            return self.no_loss()
+        return self.cross_entropy(Surroundings(coverage), places, odms)
 
     @torch.inference_mode()
     def fill(self, coverage: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:

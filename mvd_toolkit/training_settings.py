@@ -267,7 +267,8 @@ def _more_options(
     for network in ["subvoxel"] * fills + ["boundary"] * settings.boundary:
         prefix = f"{network}."
         values = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-        place = _Place(network, SubvoxelOptions, ("width", "blocks", "members"))
+        names = tuple(f.name for f in dataclasses.fields(SubvoxelOptions))
+        place = _Place(network, SubvoxelOptions, names)
         built[network] = parse_options(place, {**base.options.get(network, {}), **values})
     idle = [name for name in given if name.split(".")[0] not in built]
     if idle:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mvd_toolkit import Upscaler, ops, subvoxel
+from mvd_toolkit import Upscaler, boundary, ops, subvoxel
 from mvd_toolkit.boundary import (
     BoundaryPredictor,
     Neighbourhood,
@@ -145,8 +145,27 @@ def test_what_most_opinions_see_stays(
     assert not torch.equal(before, after)
     again = before.clone()
     monkeypatch.setattr(subvoxel, "_VOXELS_AT_ONCE", 5)
+    monkeypatch.setattr(boundary, "_COUNTED_AT_ONCE", 5)
     predictor.redraw(again, depth, low, rule)
     assert torch.equal(again, after)
+
+
+def test_a_flat_face_comes_out_flat(monkeypatch: pytest.MonkeyPatch) -> None:
+    low = torch.zeros(1, 9, 9, 9, dtype=torch.bool)
+    low[0, 1:8, 1:8, 2:5] = True
+    predictor, fine = small(), carved(low, 4)
+    with torch.no_grad():
+        predictor.members[0].head.weight *= 0.1  # of one mind, but for what was carved
+    tops = []
+    for heeded in (True, False):
+        if not heeded:
+            monkeypatch.setattr(boundary, "even_out", lambda *_: None)
+        redrawn = fine.clone()
+        predictor.redraw(redrawn, 36, low, "any")
+        inside = ops.unpack(redrawn, 36).numpy()[0, 8:28, 8:28, 16:20]  # inside the upper face
+        tops.append(len(np.unique(inside.reshape(-1, 4), axis=0)))
+    assert tops[0] == 1
+    assert tops[1] > 1
 
 
 def best_level(levels: np.ndarray, sure: int) -> int:

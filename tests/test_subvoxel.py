@@ -130,6 +130,12 @@ def test_an_ensemble_tells_the_mean_and_each_member_learns_by_itself() -> None:
     assert not torch.equal(*told)
     torch.testing.assert_close(both.log_odds(seen, places), (told[0] + told[1]) / 2)
     odms = torch.randint(0, 9, (2, 6, 8, 8), generator=torch.Generator().manual_seed(0))
+    true = true_subvoxels(odms, places, 2).flatten(1).float()
+    assert len(set(seen.features(places)[1].index.tolist())) > 1
+    for network, tells in zip(alone, told, strict=True):
+        loss, _ = network.cross_entropy(seen, places, odms)
+        expected = torch.nn.functional.binary_cross_entropy_with_logits(tells, true)
+        torch.testing.assert_close(loss, expected)
     for network in (*alone, both):
         network.cross_entropy(seen, places, odms)[0].backward()  # type: ignore[no-untyped-call]
     for one, member in zip(alone, both.members, strict=True):
