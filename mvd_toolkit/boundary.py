@@ -132,7 +132,7 @@ class BoundaryPredictor(SubvoxelNetwork):
         places = boundary_voxels(here, rules).nonzero()
         seen = Neighbourhood(padded_to_cubes(here), rules)
         levels = torch.empty((len(places), s**3), dtype=torch.int8, device=fine.device)
-        for part, logits in self.answers(seen, places):
+        for part, logits in self.answers(seen, places, max(low.shape[1:])):
             level = (logits.float() / _LEVEL).floor().clamp(-_HIGHEST, _HIGHEST - 1)
             levels[part] = level.to(fine.device, torch.int8)
         places = places.to(fine.device)

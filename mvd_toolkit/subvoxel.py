@@ -53,16 +53,20 @@ class SubvoxelOptions:
         width: numbers that a low voxel is described by inside.
         blocks: residual blocks, of two layers each.
         members: networks of that size that are asked, each of which has a loss of its own.
+        largest: edge of the largest grid of which all members are asked; of a larger one the first
+            is alone. 0: all, of any. For members that learned from small grids only.
     """
 
     width: int = 512
     blocks: int = 3
     members: int = 1
+    largest: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name}: expected a positive whole number, found {value!r}")
+            least, what = (0, "0 or a positive") if name == "largest" else (1, "a positive")
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError(f"{name}: expected {what} whole number, found {value!r}")
 
 
 class Seen(Protocol):
@@ -138,21 +142,31 @@ class SubvoxelNetwork(nn.Module):
         """Where the network lies."""
         return next(self.parameters()).device
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(M, P, s³) float32 log-odds in C order, of P low voxels, by each member."""
-        return torch.stack([member(features) for member in self.members])
+    def forward(self, features: torch.Tensor, edge: int = 0) -> torch.Tensor:
+        """(M, P, s³) float32 log-odds in C order, of P low voxels, by each member that is asked.
 
-    def log_odds(self, seen: Seen, places: torch.Tensor) -> torch.Tensor:
-        """(P, s³) float32 log-odds of the fine voxels, in C order, of places (P, 4) int64."""
+        Those are all but where the grid's longest ``edge`` is told and larger than the largest.
+        """
+        alone = 0 < self.options.largest < edge
+        return torch.stack([member(features) for member in self.members[: 1 if alone else None]])
+
+    def log_odds(self, seen: Seen, places: torch.Tensor, edge: int = 0) -> torch.Tensor:
+        """(P, s³) float32 log-odds of the fine voxels, in C order, of places (P, 4) int64.
+
+        Of grids of that longest ``edge``, where it is told.
+        """
         features, frames = seen.features(places)
-        return frames.values_back(self(features).mean(0), turned(cube(self.scale)))
+        return frames.values_back(self(features, edge).mean(0), turned(cube(self.scale)))
 
-    def answers(self, seen: Seen, places: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+    def answers(
+        self, seen: Seen, places: torch.Tensor, edge: int
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
         """What the network tells of many places, some at a time.
 
         Args:
             seen: what is seen of them.
             places: (P, 4) int64, grid, x, y and z.
+            edge: the longest of the grids.
 
         Yields:
             Which of the places, and their log-odds.
@@ -162,7 +176,7 @@ class SubvoxelNetwork(nn.Module):
         """
         for begin in range(0, len(places), _VOXELS_AT_ONCE):
             part = slice(begin, begin + _VOXELS_AT_ONCE)
-            logits = self.log_odds(seen, places[part])
+            logits = self.log_odds(seen, places[part], edge)
             if not bool(torch.isfinite(logits).all()):
                 raise UnavailableError(f"the {self.role} network gave NaN: its weights are damaged")
             yield part, logits
@@ -268,7 +282,9 @@ class SubvoxelPredictor(SubvoxelNetwork):
         device = self.device
         counts = torch.from_numpy(wanted).to(device)[:, None]
         chosen = []
-        for part, logits in self.answers(surroundings, torch.from_numpy(places).to(device)):
+        for part, logits in self.answers(
+            surroundings, torch.from_numpy(places).to(device), surroundings.edge
+        ):
             order = logits.argsort(dim=1, descending=True, stable=True)
             ranks = torch.arange(logits.shape[1], device=device).expand_as(order)
             kept = torch.empty_like(order, dtype=torch.bool)
@@ -305,6 +321,7 @@ class Surroundings:
 
     def __init__(self, coverage: torch.Tensor) -> None:
         """Of grids (B, X, Y, Z), float32 in [0, 1]; empty outside."""
+        self.edge = max(coverage.shape[1:])
         self._fractions = F.pad(coverage, (_REACH,) * 6)
         self._means = F.avg_pool3d(self._fractions[:, None], 3, stride=1)[:, 0]
 

@@ -88,8 +88,8 @@ def test_networks_beside_the_predictors_come_along(tmp_path):
     loaded = Model.load(directory)
     assert loaded.config == model.config
     assert loaded.config.more_networks == {
-        "subvoxel": {"width": 8, "blocks": 2, "members": 1},
-        "boundary": {"width": 4, "blocks": 1, "members": 2},
+        "subvoxel": {"width": 8, "blocks": 2, "members": 1, "largest": 0},
+        "boundary": {"width": 4, "blocks": 1, "members": 2, "largest": 0},
     }
     assert not loaded.subvoxel.training
     assert not loaded.boundary.training

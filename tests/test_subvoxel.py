@@ -143,6 +143,16 @@ def test_an_ensemble_tells_the_mean_and_each_member_learns_by_itself() -> None:
             torch.testing.assert_close(2 * theirs.grad, mine.grad)
 
 
+def test_of_a_large_grid_the_first_member_is_asked_alone() -> None:
+    predictor = SubvoxelPredictor(2, SubvoxelOptions(8, 1, members=2, largest=5))
+    first = SubvoxelPredictor(2, SubvoxelOptions(8, 1))
+    first.members[0].load_state_dict(predictor.members[0].state_dict())
+    for shape, alone in (((5, 4, 3), False), ((3, 6, 2), True)):
+        coverage = fractions(*shape)
+        same = np.array_equal(predictor.fill(coverage), first.fill(coverage))
+        assert same == alone
+
+
 def test_damaged_weights_are_told() -> None:
     predictor = small()
     torch.nn.init.constant_(predictor.members[0].head.bias, float("nan"))
@@ -154,6 +164,7 @@ def test_damaged_weights_are_told() -> None:
     ("config", "message"),
     [
         ({"width": 0}, "width: expected a positive whole number, found 0"),
+        ({"largest": -1}, "largest: expected 0 or a positive whole number, found -1"),
         ({"blocks": "3"}, "blocks: expected a positive whole number, found '3'"),
         ({"depth": 3}, "'depth'"),
     ],

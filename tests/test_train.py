@@ -322,9 +322,9 @@ def test_more_networks_learn_and_the_model_says_so(dataset, tmp_path):
     assert model.boundary is not None
     assert model.boundary.options == SubvoxelOptions(8, 2, 2)
     again = make_settings(epochs=1, rules={"soft": 1.0}, start=str(tmp_path / "run" / "model"))
-    assert again.options["subvoxel"] == {"width": 8, "blocks": 1, "members": 1}
+    assert again.options["subvoxel"] == {"width": 8, "blocks": 1, "members": 1, "largest": 0}
     assert again.boundary
-    assert again.options["boundary"] == {"width": 8, "blocks": 2, "members": 2}
+    assert again.options["boundary"] == {"width": 8, "blocks": 2, "members": 2, "largest": 0}
     with pytest.raises(UsageError, match="were not pooled"):
         make_settings(boundary=True, predicted_by="reconstruct")
     start = str(tmp_path / "run" / "model")
