@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from mvd_toolkit import ops
 from mvd_toolkit.conventions import FACE_COUNT, INPUT_RULES, LOW_RULES, bits_rule
 from mvd_toolkit.features import base_grids, dilate
-from mvd_toolkit.flat_faces import even_out
+from mvd_toolkit.flat_faces import even_out, shifted
 from mvd_toolkit.frames import Frames, Offset, around, box, turned
 from mvd_toolkit.subvoxel import SubvoxelNetwork, some_of
 
@@ -261,8 +261,8 @@ class Neighbourhood:
 def _sums(bits: torch.Tensor) -> torch.Tensor:
     """(B, X - 2, Y - 2, Z - 2): of 3³ voxels each."""
     for axis in (1, 2, 3):
-        left = bits.shape[axis] - 2
-        bits = bits.narrow(axis, 0, left) + bits.narrow(axis, 1, left) + bits.narrow(axis, 2, left)
+        below, own, above = shifted(bits, axis)
+        bits = below + own + above
     return bits
 
 

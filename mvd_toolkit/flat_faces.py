@@ -40,10 +40,13 @@ def even_out(levels: torch.Tensor, width: float, low: torch.Tensor, places: torc
     """
     scale = round(levels.shape[1] ** (1 / 3))
     layer = scale**2 * _PARTS
+    # Made where all devices have it from: they need not round alike.
+    chance = ((torch.arange(-128, 128, device="cpu") + 0.5) * width).sigmoid()
+    chance = (_PARTS * chance).round().long().to(levels.device)
     faces = flat_faces(low)[places.unbind(1)]
     for axis in range(3):
         rows = ((faces + 1) // 2 == axis + 1).nonzero()[:, 0]
-        told, slopes = _told(levels, rows, scale, axis, width)
+        told, slopes = _told(levels, rows, scale, axis, chance)
         rows, told = rows[~slopes], told[~slopes]
         at = places[rows]
         occupied = low[at.unbind(1)]
@@ -64,17 +67,17 @@ def even_out(levels: torch.Tensor, width: float, low: torch.Tensor, places: torc
 
 
 def _told(
-    levels: torch.Tensor, rows: torch.Tensor, scale: int, axis: int, width: float
+    levels: torch.Tensor, rows: torch.Tensor, scale: int, axis: int, chance: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What rows (F,) of levels tell of faces across an axis.
+
+    Args:
+        chance: (256,) int64, parts of a fine voxel that are likely occupied, by its level.
 
     Returns:
         (F, 1 + s) int64, how much is likely occupied, and the sums of the layers' levels; and (F,)
         bool, whether they tell of a slope.
     """
-    # Made where all devices have it from: they need not round alike.
-    chance = ((torch.arange(-128, 128, device="cpu") + 0.5) * width).sigmoid()
-    chance = (_PARTS * chance).round().long().to(levels.device)
     lever = torch.arange(1 - scale, scale, 2, device=levels.device)  # half voxels from the middle
     # A plane that rises by one fine voxel within the coarse one tilts by half of their squares.
     least = _PARTS * (lever**2).sum()
@@ -105,9 +108,9 @@ def flat_faces(low: torch.Tensor) -> torch.Tensor:
     for axis in range(3):
         sums = padded  # of the 3² voxels across the axis
         for across in {1, 2, 3} - {1 + axis}:
-            below, own, above = _three(sums, across)
+            below, own, above = shifted(sums, across)
             sums = below + own + above
-        below, own, above = _three(sums, 1 + axis)
+        below, own, above = shifted(sums, 1 + axis)
         for side, other in enumerate((below, above)):
             opposite = ((own == 9) & (other == 0)) | ((own == 0) & (other == 9))
             sides += opposite
@@ -115,7 +118,7 @@ def flat_faces(low: torch.Tensor) -> torch.Tensor:
     return faces * (sides == 1)
 
 
-def _three(grids: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def shifted(grids: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Grids moved by one along an axis, as they are, and moved back; one shorter at each end."""
     n = grids.shape[axis] - 2
     return grids.narrow(axis, 0, n), grids.narrow(axis, 1, n), grids.narrow(axis, 2, n)

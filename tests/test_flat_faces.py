@@ -130,15 +130,14 @@ def test_layers_of_a_plane_get_the_mean_of_what_is_as_full(
 
 
 def test_only_what_is_in_the_same_plane_and_less_than_a_layer_apart_counts() -> None:
-    """Voxels that tell one thing each, so that any that counts where it should not is seen."""
+    """Across z, where voxels tell one of two things: any that counts wrongly is seen."""
     low = boards()
     places = boundary_voxels(low, ["half"] * 3).nonzero()
-    # By plane, of a number of layers each that is likely occupied; those of two layers more or
-    # less are next to each other in the order of planes.
+    # All are half full, or full, which is just not near.
     levels = torch.full((len(places), 2, 2, 2), -100, dtype=torch.int8)
     levels[:, :, :, 0] = 100
     odd = places[:, 1] % 2 == 1
-    levels[odd] = 100  # one layer more: just not near
+    levels[odd] = 100
     before = levels.clone().view(-1, 8)
     after = before.clone()
     even_out(after, 0.1, low, places)
