@@ -17,6 +17,7 @@ from mvd_toolkit.subvoxel import (
     SubvoxelOptions,
     SubvoxelPredictor,
     Surroundings,
+    highest,
     true_subvoxels,
 )
 from mvd_toolkit.symmetry import SYMMETRIES
@@ -117,6 +118,16 @@ def test_each_voxel_holds_exactly_the_likeliest_that_its_fraction_says(
         assert scores[chosen].min() >= scores[~chosen].max()
     monkeypatch.setattr(subvoxel, "_VOXELS_AT_ONCE", 3)
     assert np.array_equal(ops.unpack(predictor.fill(coverage), scale * z), fine)
+
+
+def test_of_equal_values_the_first_are_the_highest() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 5, (200, 27)).astype(np.float32)
+    wanted = rng.integers(1, 28, 200)
+    order = np.argsort(-values, axis=1, kind="stable")
+    expected = np.zeros_like(values, bool)
+    np.put_along_axis(expected, order, np.arange(27) < wanted[:, None], axis=1)
+    assert np.array_equal(highest(values, wanted), expected)
 
 
 def test_an_ensemble_tells_the_mean_and_each_member_learns_by_itself() -> None:
