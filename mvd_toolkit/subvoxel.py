@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from mvd_toolkit import _core
-from mvd_toolkit.conventions import FACE_COUNT, FACE_VIEWS, FULL_COVERAGE
+from mvd_toolkit.conventions import FACE_COUNT, FACE_VIEWS
 from mvd_toolkit.errors import InputError, UnavailableError
+from mvd_toolkit.fraction_filling import ToldLayer, covered, filled
 from mvd_toolkit.frames import Frames, around, box, cube, turned
 from mvd_toolkit.grid import words_per_line
 
@@ -251,79 +252,30 @@ class SubvoxelPredictor(SubvoxelNetwork):
         """
         x, y, z = (self.scale * n for n in coverage.shape)
         words = np.empty((x, y, words_per_line(z)), np.uint64)
-        for first, layer in enumerate(self._layers(coverage)):
+        for first, layer in enumerate(filled(self._told(coverage))):
             place = slice(first * self.scale, (first + 1) * self.scale)
             words[place] = _core.pack(layer[None])[0]
         return words
 
-    def _layers(self, coverage: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.bool_]]:
-        """(s, s Y, s Z) the fine voxels of each layer of low ones, dense."""
-        scale, voxels = self.scale, self.scale**3
-        shares = torch.tensor(coverage, device=self.device)
-        surroundings = Surroundings(shares[None])
-        wanted = covered(coverage, voxels)
-        for x, counts in enumerate(wanted):
-            whole = (counts == voxels).repeat(scale, 0).repeat(scale, 1)
-            layer = np.broadcast_to(whole, (scale, *whole.shape)).copy()
-            y, z = np.nonzero((counts > 0) & (counts < voxels))
-            if len(y):
-                places = np.stack([np.zeros_like(y), np.full_like(y, x), y, z], axis=1)
-                blocks = layer.reshape(scale, len(counts), scale, -1, scale)
-                blocks[:, y, :, z, :] = self._likeliest(surroundings, places, counts[y, z])
-            yield layer
-
-    def _likeliest(
-        self,
-        surroundings: Surroundings,
-        places: npt.NDArray[np.int64],
-        wanted: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.bool_]:
-        """(P, s, s, s) the ``wanted`` fine voxels of each place with the highest log-odds."""
-        chosen = []
-        for part, logits in self.answers(
-            surroundings, torch.from_numpy(places).to(self.device), surroundings.edge
-        ):
-            chosen.append(highest(logits.float().cpu().numpy(), wanted[part]))
-        found: npt.NDArray[np.bool_] = np.concatenate(chosen).reshape(-1, *[self.scale] * 3)
-        return found
+    def _told(self, coverage: npt.NDArray[np.float32]) -> Iterator[ToldLayer]:
+        """What the network tells of each layer of low voxels."""
+        voxels = self.scale**3
+        surroundings = Surroundings(torch.tensor(coverage, device=self.device)[None])
+        for x, wanted in enumerate(covered(coverage, voxels)):
+            y, z = np.nonzero((wanted > 0) & (wanted < voxels))
+            places = np.stack([np.zeros_like(y), np.full_like(y, x), y, z], axis=1)
+            log_odds = np.empty((len(places), voxels), np.float32)
+            for part, logits in self.answers(
+                surroundings, torch.from_numpy(places).to(self.device), surroundings.edge
+            ):
+                log_odds[part] = logits.float().cpu().numpy()
+            yield ToldLayer(wanted, log_odds)
 
 
 def _block(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
     )
-
-
-def covered(coverage: npt.NDArray[np.float32], voxels: int) -> npt.NDArray[np.int64]:
-    """How many of ``voxels`` fine voxels each low one holds, rounded half up, as `soft_rank` does.
-
-    >>> covered(np.array([0.0, 0.5, 1.0], np.float32), 512).tolist()
-    [0, 256, 512]
-    """
-    whole = np.rint(coverage.astype(np.float64) * FULL_COVERAGE).astype(np.int64)
-    doubled = 2 * whole * voxels + FULL_COVERAGE
-    counts: npt.NDArray[np.int64] = doubled // (2 * FULL_COVERAGE)
-    return counts
-
-
-def highest(
-    values: npt.NDArray[np.float32], wanted: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    """(P, V) which of each row's values are the ``wanted`` (P,) highest, at least one; of equal
-    ones the first.
-
-    >>> highest(np.array([[2, 5, 2, 1]], np.float32), np.array([2])).tolist()
-    [[True, True, False, False]]
-    """
-    # NumPy sorts values ten times as fast as PyTorch tells the order of them.
-    ascending = np.sort(values, axis=1)
-    least = np.take_along_axis(ascending, values.shape[1] - wanted[:, None], axis=1)
-    found: npt.NDArray[np.bool_] = values >= least
-    too_many = np.count_nonzero(found, axis=1) - wanted
-    for row in np.flatnonzero(too_many):
-        equal = np.flatnonzero(values[row] == least[row])
-        found[row, equal[-too_many[row] :]] = False
-    return found
 
 
 class Surroundings:
