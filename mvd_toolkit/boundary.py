@@ -56,13 +56,14 @@ _LEVEL: Final = 0.1
 _HIGHEST: Final = 40
 """Levels of log-odds to each side."""
 
-CARVED: Final = 3
-"""Levels that carving adds to what it kept, and takes from what it cut."""
+_CARVED: Final = {"any": 3, "half": 2, "centre": 0}
+"""Levels that carving adds to what it kept, and takes from what it cut, by low rule: of grids
+sampled at centres it knows too little."""
 
 _THRESHOLDS: Final = range(-10, 6)
 """Levels from which on fine voxels may stay."""
 
-_MIDDLE: Final = _HIGHEST + CARVED
+_MIDDLE: Final = _HIGHEST + max(_CARVED.values())
 """Levels to each side, carving included."""
 
 _COUNTED_AT_ONCE: Final = 4096
@@ -140,7 +141,7 @@ class BoundaryPredictor(SubvoxelNetwork):
         for x, rows, grid, y, z in _by_layer(places):
             dense = ops.unpack(fine[:, x * s : (x + 1) * s], depth)
             kept = _blocks(dense, s)[grid, :, y, :, z, :].flatten(1)
-            levels[rows] += 2 * CARVED * kept.to(torch.int8) - CARVED
+            levels[rows] += 2 * _CARVED[rule] * kept.to(torch.int8) - _CARVED[rule]
             sure += dense.flatten(1).count_nonzero(1)
             sure.index_add_(0, grid, -kept.count_nonzero(1))
         even_out(levels, _LEVEL, low.to(fine.device), places)
