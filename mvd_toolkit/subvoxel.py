@@ -258,18 +258,34 @@ class SubvoxelPredictor(SubvoxelNetwork):
         return words
 
     def _told(self, coverage: npt.NDArray[np.float32]) -> Iterator[ToldLayer]:
-        """What the network tells of each layer of low voxels."""
+        """What the network tells of each layer of low voxels, asked of some layers at once."""
         voxels = self.scale**3
         surroundings = Surroundings(torch.tensor(coverage, device=self.device)[None])
-        for x, wanted in enumerate(covered(coverage, voxels)):
-            y, z = np.nonzero((wanted > 0) & (wanted < voxels))
-            places = np.stack([np.zeros_like(y), np.full_like(y, x), y, z], axis=1)
+        wanted = covered(coverage, voxels)
+        partly = (wanted > 0) & (wanted < voxels)
+        sizes = np.count_nonzero(partly, axis=(1, 2))
+        for layers in _in_a_row(sizes.tolist(), _VOXELS_AT_ONCE):
+            places = np.pad(np.argwhere(partly[layers]), [(0, 0), (1, 0)])  # of the only grid
+            places[:, 1] += layers.start
             log_odds = np.empty((len(places), voxels), np.float32)
             for part, logits in self.answers(
                 surroundings, torch.from_numpy(places).to(self.device), surroundings.edge
             ):
                 log_odds[part] = logits.float().cpu().numpy()
-            yield ToldLayer(wanted, log_odds)
+            ends = sizes[layers].cumsum()
+            for layer, told in zip(wanted[layers], np.split(log_odds, ends[:-1]), strict=True):
+                yield ToldLayer(layer, told)
+
+
+def _in_a_row(sizes: list[int], most: int) -> Iterator[slice]:
+    """As many in a row as have sizes that sum to at most so much, or one, and so on to the end."""
+    first, total = 0, 0
+    for place, size in enumerate(sizes):
+        if place > first and total + size > most:
+            yield slice(first, place)
+            first, total = place, 0
+        total += size
+    yield slice(first, len(sizes))
 
 
 def _block(width: int) -> nn.Sequential:
