@@ -2,8 +2,9 @@
 
 Low voxels are asked one by one, and what they tell of a surface that they share need not meet at
 their border. So how likely the fine voxels about one are, in its own low voxel and in those beside
-it, counts for it as well, as where mixed pixels are divided by swapping (Atkinson 2005). Nothing
-fine is held but three layers of low voxels.
+it, counts for it as well, as where mixed pixels are divided by swapping (Atkinson 2005). Of fine
+voxels, a few layers of low ones are held as bytes, and the log-odds of those that are partly
+covered in two.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from mvd_toolkit.conventions import FULL_COVERAGE
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
 
 _SURE: Final = 255
-"""Chance of a fine voxel that is occupied whatever is told."""
+"""Chances are bytes; of this one a voxel is certainly occupied."""
 
 _TOGETHER: Final = 6.0
 """Log-odds that a fine voxel gains where the 3³ about it are surely occupied, and loses where they
@@ -56,36 +58,42 @@ class ToldLayer:
         y, z = np.nonzero((self.wanted > 0) & (self.wanted < self.log_odds.shape[1]))
         return y, z
 
-    def dense(self, whole: int, fine: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(s, s Y, s Z): whole low voxels as told, empty ones 0, partly covered ones (P, s³)."""
+    def dense(self, full: int, partly: Bytes) -> Bytes:
+        """What is known of each fine voxel, (s, s Y, s Z).
+
+        Args:
+            full: of those in full low voxels; in empty ones it is 0.
+            partly: (P, s³) of those in partly covered ones.
+        """
         scale = self.scale
-        flat = whole * (self.wanted == self.log_odds.shape[1]).astype(np.uint8)
+        flat = full * (self.wanted == self.log_odds.shape[1]).astype(np.uint8)
         layer = np.empty((scale, scale * flat.shape[0], scale * flat.shape[1]), np.uint8)
         layer[:] = flat.repeat(scale, 0).repeat(scale, 1)
         y, z = self.partly
         blocks = layer.reshape(scale, len(flat), scale, -1, scale)
-        blocks[:, y, :, z, :] = fine.reshape(-1, scale, scale, scale)
+        blocks[:, y, :, z, :] = partly.reshape(-1, scale, scale, scale)
         return layer
 
 
 def filled(told: Iterable[ToldLayer]) -> Iterator[Bools]:
-    """The fine voxels (s, s Y, s Z) of each layer in turn."""
-    below: npt.NDArray[np.uint8] | None = None
+    """The fine voxels (s, s Y, s Z) of each layer, each when the next one is told.
+
+    Args:
+        told: all layers of a grid, in order; outside of it all is empty.
+    """
+    below: Bytes | None = None
     layers = ((layer, _chances(layer)) for layer in told)
     current = next(layers, None)
     while current is not None:
         layer, chances = current
         current = next(layers, None)
-        nothing = np.zeros_like(chances[:1])
-        thick = [nothing if below is None else below, chances, nothing]
-        if current is not None:
-            thick[2] = current[1][:1]
-        yield layer.dense(1, _chosen(layer, np.concatenate(thick))).view(np.bool_)
-        below = chances[-1:]
+        above = None if current is None else current[1][0]
+        yield layer.dense(1, _chosen(layer, below, chances, above)).view(np.bool_)
+        below = chances[-1]
 
 
-def _chances(layer: ToldLayer) -> npt.NDArray[np.uint8]:
-    """(s, s Y, s Z) how likely each fine voxel of a layer is occupied, by what is told of it."""
+def _chances(layer: ToldLayer) -> Bytes:
+    """(s, s Y, s Z) how likely each fine voxel of a layer is occupied, in 255ths."""
     chances = np.empty(layer.log_odds.shape, np.uint8)
     for first in range(0, len(chances), _VOXELS_AT_ONCE):
         part = slice(first, first + _VOXELS_AT_ONCE)
@@ -94,15 +102,23 @@ def _chances(layer: ToldLayer) -> npt.NDArray[np.uint8]:
     return layer.dense(_SURE, chances)
 
 
-def _chosen(layer: ToldLayer, thick: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """(P, s³) 1 where a fine voxel of a partly covered low one is occupied.
+def _chosen(layer: ToldLayer, below: Bytes | None, chances: Bytes, above: Bytes | None) -> Bytes:
+    """(P, s³) 1 where a fine voxel of a partly covered low one is occupied, and 0.
 
     Args:
         layer: the layer.
-        thick: (s + 2, s Y, s Z) its chances, with a fine layer more on both sides.
+        below: (s Y, s Z) chances, in 255ths, of the last fine layer before it; None: it is empty.
+        chances: (s, s Y, s Z) its own.
+        above: (s Y, s Z) those of the first fine layer after it.
     """
     scale = layer.scale
-    wide = np.pad(thick, [(0, 0), (1, 1), (1, 1)])
+    wide = np.zeros([n + 2 for n in chances.shape], np.uint8)
+    inside = wide[:, 1:-1, 1:-1]
+    inside[1:-1] = chances
+    if below is not None:
+        inside[0] = below
+    if above is not None:
+        inside[-1] = above
     windows = np.lib.stride_tricks.sliding_window_view(wide, (scale + 2,) * 3)[0, ::scale, ::scale]
     y, z = layer.partly
     wanted = layer.wanted[y, z]
@@ -113,6 +129,7 @@ def _chosen(layer: ToldLayer, thick: npt.NDArray[np.uint8]) -> npt.NDArray[np.ui
         sums = sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:]
         sums = sums[:, :, :-2] + sums[:, :, 1:-1] + sums[:, :, 2:]
         sums = sums[..., :-2] + sums[..., 1:-1] + sums[..., 2:]
+        # From 0 to twice as much: what all of a low voxel lack alike changes no order.
         about = sums.reshape(len(sums), -1) * np.float32(2 * _TOGETHER / (27 * _SURE))
         chosen[part] = highest(layer.log_odds[part] + about, wanted[part])
     return chosen
@@ -137,7 +154,7 @@ def highest(values: Floats, wanted: Ints) -> Bools:
     >>> highest(np.array([[2, 5, 2, 1]], np.float32), np.array([2])).tolist()
     [[True, True, False, False]]
     """
-    # NumPy sorts values ten times as fast as PyTorch tells the order of them.
+    # On a CPU, NumPy sorts values ten times as fast as PyTorch tells their order.
     ascending = np.sort(values, axis=1)
     least = np.take_along_axis(ascending, values.shape[1] - wanted[:, None], axis=1)
     found: Bools = values >= least

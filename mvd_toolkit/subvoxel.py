@@ -4,7 +4,7 @@ A fraction says how much of a coarse voxel is occupied, not which part. The frac
 that: as a plane through each cell is found from the volumes around it when flows are traced
 (piecewise linear interface calculation, Youngs 1982), but learned, so that edges, corners and
 boards thinner than a voxel are found as well. The network looks at low voxels only, those partly
-covered, one by one; nothing fine is held but the layer that is written.
+covered, one by one; `fraction_filling` fills by what it tells, layer by layer.
 """
 
 from __future__ import annotations

@@ -99,8 +99,10 @@ def test_the_truth_is_what_no_face_sees_past() -> None:
         assert np.array_equal(mine.numpy(), blocks)
 
 
-@pytest.mark.parametrize(("scale", "shape"), [(2, (3, 4, 5)), (4, (2, 3, 17)), (8, (3, 1, 9))])
-def test_each_voxel_holds_as_many_as_its_fraction_says_likely_ones_among_likely_ones(
+@pytest.mark.parametrize(
+    ("scale", "shape"), [(2, (3, 4, 5)), (4, (2, 3, 17)), (8, (3, 1, 9)), (4, (1, 3, 4))]
+)
+def test_each_voxel_holds_its_number_of_the_likeliest_by_what_is_about_them(
     scale: int, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor, coverage = small(scale), fractions(*shape)
@@ -128,6 +130,22 @@ def test_each_voxel_holds_as_many_as_its_fraction_says_likely_ones_among_likely_
     monkeypatch.setattr(subvoxel, "_VOXELS_AT_ONCE", 3)
     monkeypatch.setattr(fraction_filling, "_VOXELS_AT_ONCE", 2)
     assert np.array_equal(ops.unpack(predictor.fill(coverage), scale * shape[2]), fine)
+
+
+def test_layers_without_partly_covered_voxels_are_full_or_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    predictor, coverage = small(), fractions(7, 3, 5)
+    coverage[[0, 3]], coverage[[2, 6]] = 0, 1  # both ends, and between others
+    fine = ops.unpack(predictor.fill(coverage), 20)
+    wanted = np.floor(coverage.astype(float) * 64 + 0.5)
+    assert np.array_equal(in_blocks(fine, 4).sum(-1), wanted)
+    for at_once in (1, 9, 20):  # how many layers are asked of at once
+        monkeypatch.setattr(subvoxel, "_VOXELS_AT_ONCE", at_once)
+        assert np.array_equal(ops.unpack(predictor.fill(coverage), 20), fine)
+    for share in (0.0, 1.0):
+        words = predictor.fill(np.full((2, 3, 4), share, np.float32))
+        assert (ops.unpack(words, 16) == bool(share)).all()
 
 
 def in_blocks(fine: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
