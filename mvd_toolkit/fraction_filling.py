@@ -3,8 +3,7 @@
 Low voxels are asked one by one, and what they tell of a surface that they share need not meet at
 their border. So how likely the fine voxels about one are, in its own low voxel and in those beside
 it, counts for it as well, as where mixed pixels are divided by swapping (Atkinson 2005). Of fine
-voxels, a few layers of low ones are held as bytes, and the log-odds of those that are partly
-covered in two.
+voxels, a few layers of low ones are held as bytes, and what is told of those layers.
 """
 
 from __future__ import annotations
@@ -39,11 +38,12 @@ class ToldLayer:
 
     Attributes:
         wanted: (Y, Z) how many fine voxels each low one holds.
-        log_odds: (P, s³) of the fine voxels, in C order, of those P that are partly covered, in C
-            order.
+        partly: (Y, Z) which low voxels are partly covered.
+        log_odds: (P, s³) of the fine voxels, in C order, of those P, in C order.
     """
 
     wanted: Ints
+    partly: Bools
     log_odds: Floats
 
     @property
@@ -51,12 +51,6 @@ class ToldLayer:
         """Fine voxels along the edge of a low one, s."""
         edge: int = round(self.log_odds.shape[1] ** (1 / 3))
         return edge
-
-    @property
-    def partly(self) -> tuple[Ints, Ints]:
-        """(P,) y and z of the low voxels that are partly covered."""
-        y, z = np.nonzero((self.wanted > 0) & (self.wanted < self.log_odds.shape[1]))
-        return y, z
 
     def dense(self, full: int, partly: Bytes) -> Bytes:
         """What is known of each fine voxel, (s, s Y, s Z).
@@ -69,7 +63,7 @@ class ToldLayer:
         flat = full * (self.wanted == self.log_odds.shape[1]).astype(np.uint8)
         layer = np.empty((scale, scale * flat.shape[0], scale * flat.shape[1]), np.uint8)
         layer[:] = flat.repeat(scale, 0).repeat(scale, 1)
-        y, z = self.partly
+        y, z = np.nonzero(self.partly)
         blocks = layer.reshape(scale, len(flat), scale, -1, scale)
         blocks[:, y, :, z, :] = partly.reshape(-1, scale, scale, scale)
         return layer
@@ -120,7 +114,7 @@ def _chosen(layer: ToldLayer, below: Bytes | None, chances: Bytes, above: Bytes 
     if above is not None:
         inside[-1] = above
     windows = np.lib.stride_tricks.sliding_window_view(wide, (scale + 2,) * 3)[0, ::scale, ::scale]
-    y, z = layer.partly
+    y, z = np.nonzero(layer.partly)
     wanted = layer.wanted[y, z]
     chosen = np.empty(layer.log_odds.shape, np.uint8)
     for first in range(0, len(chosen), _VOXELS_AT_ONCE):

@@ -273,8 +273,8 @@ class SubvoxelPredictor(SubvoxelNetwork):
             ):
                 log_odds[part] = logits.float().cpu().numpy()
             ends = sizes[layers].cumsum()
-            for layer, told in zip(wanted[layers], np.split(log_odds, ends[:-1]), strict=True):
-                yield ToldLayer(layer, told)
+            told = np.split(log_odds, ends[:-1])
+            yield from map(ToldLayer, wanted[layers], partly[layers], told)
 
 
 def _in_a_row(sizes: list[int], most: int) -> Iterator[slice]:
