@@ -58,9 +58,13 @@ def cube(edge: int) -> tuple[Offset, ...]:
 def around(grids: torch.Tensor, places: torch.Tensor, offsets: Iterable[Offset]) -> torch.Tensor:
     """(P, n) what grids (B, X, Y, Z) hold at n offsets from places (P, 4): grid, x, y and z."""
     _, x, y, z = grids.shape
-    steps = torch.tensor([(i * y + j) * z + k for i, j, k in offsets], device=grids.device)
-    grid, u, v, w = places.unbind(1)
-    return grids.flatten()[(((grid * x + u) * y + v) * z + w)[:, None] + steps]
+    # Selecting by 32 bits is several times as fast on a CPU as indexing by 64.
+    kind = torch.int32 if grids.numel() < 2**31 else torch.int64
+    flat = [(i * y + j) * z + k for i, j, k in offsets]
+    steps = torch.tensor(flat, dtype=kind, device=grids.device)
+    grid, u, v, w = places.to(kind).unbind(1)
+    index = (((grid * x + u) * y + v) * z + w)[:, None] + steps
+    return grids.flatten().index_select(0, index.flatten()).view(index.shape)
 
 
 class Frames:
